@@ -1,0 +1,51 @@
+# Everything a newcomer needs. Only Python 3.11+, git and make are expected on the machine.
+PYTHON ?= python3
+VENV := .venv
+UV := $(VENV)/bin/uv
+RUN := $(VENV)/bin/revstream
+
+.PHONY: help setup demo test check bench lock clean
+help: ## show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
+
+$(VENV)/bin/uv: requirements/uv.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --require-hashes -r requirements/uv.txt
+	@touch $@
+
+$(VENV)/.run: $(UV) requirements/run.txt pyproject.toml
+	$(UV) pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements/run.txt
+	$(UV) pip install --quiet --python $(VENV)/bin/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	$(UV) pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
+	$(UV) pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements/bench.txt
+	@touch $@
+
+setup: $(VENV)/.run ## install Revstream into .venv
+
+demo: setup ## play Stripe traffic through the whole pipe and compare the end state
+	$(RUN) demo
+
+check: $(VENV)/.dev ## format, lint and types
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+test: check ## lint, types and every test
+	$(VENV)/bin/pytest
+
+bench: $(VENV)/.bench ## side-by-side benchmark; ratios go to docs/benchmark.md
+	$(VENV)/bin/python -m tests.bench
+
+lock: $(UV) ## pin every dependency with its hashes
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml requirements/build.in -o requirements/run.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" -c requirements/run.txt pyproject.toml --group dev -o requirements/dev.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt pyproject.toml --group dev --group bench -o requirements/bench.txt
+
+clean: ## remove the environment and all local state
+	rm -rf $(VENV) .revstream .pytest_cache .mypy_cache .ruff_cache .hypothesis

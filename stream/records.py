@@ -1,0 +1,109 @@
+"""What travels on `salesforce.writes` and `salesforce.results`.
+
+A `Write` is one Salesforce record as it should now be; a `Result` is what became of one `Write`.
+Every write that is read gets exactly one result, so the counts of the two topics can be compared.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Scalar = str | int | float | bool | None
+
+Outcome = Literal["created", "updated", "unchanged", "superseded", "dead-lettered"]
+
+
+class EventRef(msgspec.Struct, frozen=True, gc=False):
+    """The Stripe event that a record comes from. Times: `created` in epoch seconds (Stripe's clock),
+    `received_at` in epoch milliseconds (the gateway's clock)."""
+
+    id: str
+    type: str
+    created: int
+    received_at: int
+
+
+class Reference(msgspec.Struct, frozen=True, gc=False):
+    """A parent record, named by its external ID instead of its Salesforce ID.
+
+    Salesforce: "Relationship Fields in Records" (JSON) and "Relationship Fields in a Header Row" (CSV).
+    """
+
+    object: str
+    field: str
+    external_id: str
+
+
+class Match(msgspec.Struct, frozen=True):
+    """What an existing, not yet linked record can be recognised by. Only on records not yet confirmed.
+
+    `email` is the billing e-mail, lower-cased; `company` the company's name; `domain` the e-mail's domain
+    when it may stand for a company, so None for free-mail domains.
+    """
+
+    email: str | None = None
+    company: str | None = None
+    domain: str | None = None
+
+
+class Write(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One record that Salesforce should hold: all its mapped fields, not a difference.
+
+    `account` is the routing key of the customer it belongs to: rows of one customer lock one Salesforce
+    Account, so rows are sorted by it. `version` is the newest Stripe `created` (epoch seconds) folded in.
+    `events` are the events that asked for it, oldest first. None in `fields` clears the field.
+    """
+
+    object: str
+    external_id_field: str
+    external_id: str
+    account: str
+    version: int
+    fields: dict[str, Scalar]
+    events: tuple[EventRef, ...]
+    parents: dict[str, Reference] = {}
+    match: Match | None = None
+
+    @property
+    def key(self) -> str:
+        """The Kafka key: one record in Salesforce."""
+        return f"{self.object}:{self.external_id}"
+
+
+class RowError(msgspec.Struct, frozen=True):
+    """Salesforce's own words for why a row was refused: status code, message, fields."""
+
+    code: str
+    message: str
+    fields: tuple[str, ...] = ()
+
+
+class Result(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one write. `at` is epoch milliseconds on the writer's clock.
+
+    `matched_by` says how an existing record was found before it was first written:
+    `email` or `company`; None when it was found by its external ID or created.
+    """
+
+    object: str
+    external_id: str
+    account: str
+    version: int
+    outcome: Outcome
+    events: tuple[EventRef, ...]
+    at: int
+    salesforce_id: str | None = None
+    matched_by: str | None = None
+    error: RowError | None = None
+
+    @property
+    def key(self) -> str:
+        """The Kafka key: the same as the write's."""
+        return f"{self.object}:{self.external_id}"
+
+
+encode = msgspec.json.Encoder().encode
+decode_write = msgspec.json.Decoder(Write).decode
+decode_result = msgspec.json.Decoder(Result).decode

@@ -1,0 +1,260 @@
+"""Settings, from the environment and an optional `revstream.toml`.
+
+A setting `field` of section `section` is the environment variable `SECTION_FIELD`; `SECTION_FIELD_FILE`
+names a file that holds the value (for mounted secrets). The environment wins over the file.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+TOML_FILE = "revstream.toml"
+
+
+class SettingError(Exception):
+    """A setting is missing or wrong. The message is one line: which setting, and how to set it."""
+
+
+class Section(BaseModel):
+    """A frozen group of settings; an unknown name in it is an error, so that a typo is not ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _split(value: Any) -> Any:
+    """Comma-separated text as a list, as an environment variable carries it."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class Stripe(Section):
+    webhook_secrets: list[SecretStr] = Field(
+        default=[], description="whsec_… of every endpoint, comma-separated"
+    )
+    api_key: SecretStr | None = Field(default=None, description="sk_… or rk_… (read access is enough)")
+    api_base: str = Field(default="https://api.stripe.com", description="Stripe's API address")
+    tolerance_seconds: int = Field(default=300, gt=0, description="oldest signature accepted")
+
+    @field_validator("webhook_secrets", mode="before")
+    @classmethod
+    def _secrets(cls, value: Any) -> Any:
+        # A blank secret verifies anything an attacker signs with a blank key (stripe-node PR 2885).
+        if isinstance(value, str) and value.strip() and any(not part.strip() for part in value.split(",")):
+            raise ValueError("one of the secrets is blank")
+        return _split(value)
+
+
+class Kafka(Section):
+    brokers: list[str] = Field(
+        default=[], description="host:port, comma-separated; empty starts the embedded one"
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    partitions: int = Field(default=12, gt=0, description="of every partitioned topic; cannot grow later")
+    replication_factor: int = Field(default=1, gt=0, description="3 on a real cluster")
+    session_timeout_seconds: float = Field(
+        default=10, ge=6, description="a dead process is noticed after this"
+    )
+
+    _brokers = field_validator("brokers", mode="before")(_split)
+
+
+class Salesforce(Section):
+    login_url: str = Field(default="", description="https://YOURDOMAIN.my.salesforce.com")
+    client_id: str = Field(default="", description="consumer key of the External Client App")
+    client_secret: SecretStr | None = Field(default=None, description="for the client-credentials login")
+    jwt_key: SecretStr | None = Field(default=None, description="PEM private key, for the JWT bearer login")
+    jwt_username: str | None = Field(
+        default=None, description="the integration user, for the JWT bearer login"
+    )
+    jwt_audience: str = "https://login.salesforce.com"
+    ca_file: Path | None = Field(default=None, description="CA certificate, when it is not a public one")
+    api_version: str = Field(default="65.0", pattern=r"^\d{2}\.0$")
+    timeout_seconds: float = Field(default=120, gt=0, description="of one API call")
+    concurrency: int = Field(default=4, ge=1, le=20, description="Collections calls at the same time")
+    budget_share: float = Field(
+        default=0.95, gt=0, le=1, description="share of the org's daily calls at which we stop"
+    )
+
+
+class Gateway(Section):
+    listen: str = "0.0.0.0:8080"  # the public port; everything else binds to loopback
+    metrics_listen: str = "127.0.0.1:9101"
+    processes: int = Field(default=1, ge=1, le=64)
+    max_body_bytes: int = Field(default=1024 * 1024, gt=0)
+    read_timeout_seconds: float = Field(default=10, gt=0, description="for headers and body of one request")
+    max_in_flight: int = Field(default=2000, gt=0, description="requests waiting for Kafka before 503")
+    produce_timeout_seconds: float = Field(default=8, gt=0, description="Stripe gives up soon after")
+
+
+class Projector(Section):
+    metrics_listen: str = "127.0.0.1:9102"
+    table_store: Literal["memory", "rocksdb"] = "memory"
+    chunk_records: int = Field(default=2000, gt=0, description="most records of one partition at once")
+
+
+class Writer(Section):
+    metrics_listen: str = "127.0.0.1:9103"
+    linger_seconds: float = Field(default=0.2, ge=0, description="a window waits this long for more rows")
+    window_rows: int = Field(default=10_000, gt=0, description="most rows in one window")
+    bulk_from_rows: int = Field(
+        default=2000, gt=0, description="rows of one object from which Bulk API 2.0 is used"
+    )
+    attempts: int = Field(default=5, ge=1, description="tries of a row before it is a dead letter")
+
+
+class Matching(Section):
+    several: Literal["newest", "create", "dead-letter"] = Field(
+        default="dead-letter", description="what to do when several existing records could be the customer"
+    )
+    free_mail_domains: list[str] = Field(
+        default=[], description="more domains that never stand for a company"
+    )
+
+    _domains = field_validator("free_mail_domains", mode="before")(_split)
+
+
+class Process(Section):
+    state_dir: Path = Field(default=Path(".revstream"), description="embedded Kafka, tables, process IDs")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
+
+
+# What an Account and a Contact get from a Stripe customer, by default. Left: Salesforce field. Right: a field
+# of the customer as `agents.fields` lists them.
+DEFAULT_MAPPING: dict[str, dict[str, str]] = {
+    "Account": {
+        "Name": "account_name",
+        "Phone": "phone",
+        "BillingStreet": "street",
+        "BillingCity": "city",
+        "BillingState": "state",
+        "BillingPostalCode": "postal_code",
+        "BillingCountry": "country",
+        "Stripe_Billing_Email__c": "email",
+        "Stripe_Currency__c": "currency",
+        "Stripe_Delinquent__c": "delinquent",
+        "Stripe_Deleted__c": "deleted",
+    },
+    "Contact": {
+        "FirstName": "first_name",
+        "LastName": "last_name",
+        "Email": "email",
+        "Phone": "phone",
+        "MailingStreet": "street",
+        "MailingCity": "city",
+        "MailingState": "state",
+        "MailingPostalCode": "postal_code",
+        "MailingCountry": "country",
+        "Stripe_Currency__c": "currency",
+        "Stripe_Delinquent__c": "delinquent",
+        "Stripe_Deleted__c": "deleted",
+    },
+}
+
+# The External ID field on Account and Contact: unique and case-sensitive, since `cus_A` is not `cus_a`.
+CUSTOMER_ID_FIELD = "Stripe_Customer_Id__c"
+
+
+class _Environment(PydanticBaseSettingsSource):
+    """`SECTION_FIELD` and `SECTION_FIELD_FILE`; nothing else of the environment is looked at, so that what
+    an orchestrator puts there (`GATEWAY_PORT=tcp://…`) cannot be taken for a setting."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        section = field.annotation
+        found: dict[str, Any] = {}
+        if isinstance(section, type) and issubclass(section, Section):
+            for name in section.model_fields:
+                variable = f"{field_name}_{name}".upper()
+                if variable in os.environ:
+                    found[name] = os.environ[variable]
+                elif path := os.environ.get(f"{variable}_FILE"):
+                    found[name] = _read(variable, path)
+        return found, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        values = {
+            name: self.get_field_value(f, name)[0] for name, f in self.settings_cls.model_fields.items()
+        }
+        return {name: value for name, value in values.items() if value}
+
+
+def _read(variable: str, path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError as error:
+        raise SettingError(f"{variable}_FILE: cannot read {path}: {error.strerror}.") from None
+
+
+class Settings(BaseSettings):
+    """All settings of all stages, frozen. `load()` makes one."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", toml_file=TOML_FILE)
+
+    stripe: Stripe = Stripe()
+    kafka: Kafka = Kafka()
+    salesforce: Salesforce = Salesforce()
+    gateway: Gateway = Gateway()
+    projector: Projector = Projector()
+    writer: Writer = Writer()
+    matching: Matching = Matching()
+    revstream: Process = Process()
+    mapping: Annotated[dict[str, dict[str, str]], NoDecode] = DEFAULT_MAPPING
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *args: Any, **kwargs: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = os.environ.get("REVSTREAM_TOML", TOML_FILE)
+        return (
+            kwargs.get("init_settings") or args[0],
+            _Environment(settings_cls),
+            TomlConfigSettingsSource(settings_cls, Path(toml)),
+        )
+
+    def fields_of(self, object_: str) -> dict[str, str]:
+        """The mapping of one Salesforce object: field → source; an object that is not mapped has none."""
+        return self.mapping.get(object_, {})
+
+
+def load(**overrides: Any) -> Settings:
+    """Reads all settings once.
+
+    Raises SettingError, whose message is one line that names the setting and says how to set it.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise SettingError(_told(first["loc"], first["msg"])) from None
+    except ValueError as error:  # a revstream.toml that is no TOML
+        raise SettingError(f"{os.environ.get('REVSTREAM_TOML', TOML_FILE)}: {error}.") from None
+
+
+def missing(section: str, field: str, why: str) -> SettingError:
+    """The error for a setting that a stage cannot do without."""
+    return SettingError(_told((section, field), why))
+
+
+def _told(path: tuple[str | int, ...], problem: str) -> str:
+    section, field = [*(str(part) for part in path), "", ""][:2]
+    name = f"{section}_{field}".upper() if field else section
+    return (
+        f"{name}: {problem}. Set the environment variable {name}, or `{field}` under [{section}] "
+        f"in {os.environ.get('REVSTREAM_TOML', TOML_FILE)}."
+    )
