@@ -39,7 +39,8 @@ def _days(days: int) -> str:
 # The largest Stripe event the gateway takes is 1 MiB; headers and batch framing come on top.
 MAX_RECORD_BYTES = 2 * 1024 * 1024
 
-_KEPT_30_DAYS = {"cleanup.policy": "delete", "retention.ms": _days(30)}
+_LARGE = {"max.message.bytes": str(MAX_RECORD_BYTES)}
+_KEPT_30_DAYS = {"cleanup.policy": "delete", "retention.ms": _days(30), **_LARGE}
 # Compaction never touches the active segment, so segments are closed hourly.
 _COMPACT_7_DAYS = {
     "cleanup.policy": "compact,delete",
@@ -47,7 +48,7 @@ _COMPACT_7_DAYS = {
     "segment.ms": str(3600 * 1000),
 }
 # Faust recovers a table from the whole changelog: `delete` in the policy would lose state.
-_COMPACT = {"cleanup.policy": "compact", "segment.ms": str(3600 * 1000)}
+_COMPACT = {**_LARGE, "cleanup.policy": "compact", "segment.ms": str(3600 * 1000)}
 
 TOPICS: tuple[Topic, ...] = (
     Topic(STRIPE_EVENTS, {**_KEPT_30_DAYS, "message.timestamp.type": "CreateTime"}),

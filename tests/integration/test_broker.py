@@ -1,0 +1,86 @@
+"""The embedded Kafka, by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from stream.kafka import broker as module
+from stream.kafka.broker import Broker, BrokerError
+from stream.topics import TOPICS
+from tests.integration.conftest import PARTITIONS
+
+
+async def test_topics_are_as_the_table_says(topics: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=topics)
+    await admin.start()
+    described = {t["topic"]: t for t in await admin.describe_topics([t.name for t in TOPICS])}
+    for topic in TOPICS:
+        assert len(described[topic.name]["partitions"]) == (PARTITIONS if topic.partitioned else 1)
+        answer = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name)])
+        held = {entry[0]: entry[1] for entry in answer[0].resources[0][4]}
+        assert {name: held[name] for name in topic.config} == topic.config
+    await admin.close()
+
+
+async def test_records_survive_a_kill_and_a_restart(tmp_path: Path) -> None:
+    broker = Broker(tmp_path / "kafka")
+    broker.start()
+    address = broker.address
+    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+    await admin.start()
+    await admin.create_topics([NewTopic("kept", 1, 1)])
+    await admin.close()
+    producer = AIOKafkaProducer(bootstrap_servers=address, acks="all", enable_idempotence=True)
+    await producer.start()
+    await producer.send_and_wait("kept", b"value")
+    await producer.stop()
+
+    assert broker.pid
+    os.kill(broker.pid, signal.SIGKILL)
+    broker.stop()
+    broker = Broker(tmp_path / "kafka")
+    broker.start()
+    assert broker.address == address
+
+    consumer = AIOKafkaConsumer("kept", bootstrap_servers=address, auto_offset_reset="earliest")
+    await consumer.start()
+    assert (await consumer.getone()).value == b"value"
+    await consumer.stop()
+    broker.stop()
+    assert broker.pid is None
+
+
+def test_kafka_dies_with_a_killed_parent(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from stream.kafka.broker import Broker\n"
+        "b = Broker(Path(sys.argv[1])); b.start(); print(b.pid, flush=True); time.sleep(600)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE)
+    assert parent.stdout
+    kafka = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{kafka}").exists() and b"Z" not in Path(f"/proc/{kafka}/stat").read_bytes().split()[2]:
+        assert time.monotonic() < deadline, "Kafka outlived its parent"
+        time.sleep(0.05)
+
+
+def test_a_changed_jar_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = module.SUMS.read_text().splitlines()
+    altered = tmp_path / "jars.sha256"
+    altered.write_text("\n".join(["0" * 64 + "  " + lines[0].split()[1], *lines[1:]]))
+    monkeypatch.setattr(module, "SUMS", altered)
+    with pytest.raises(BrokerError, match=r"SHA-256 .* pinned is 0000"):
+        module.class_path.__wrapped__()
