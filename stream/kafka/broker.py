@@ -49,7 +49,7 @@ def class_path() -> str:
 
     Raises BrokerError when a jar is missing, unknown or differs from its pinned SHA-256.
     """
-    pinned = dict(reversed(line.split()) for line in SUMS.read_text().splitlines())
+    pinned = {name: digest for digest, name in map(str.split, SUMS.read_text().splitlines())}
     jars = jgo.build(COORDINATES).all_jars
     found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in jars}
     for name in sorted(pinned.keys() ^ found.keys()):

@@ -1,0 +1,64 @@
+"""Customers become Accounts and Contacts.
+
+A customer is one Account and one Contact, both known by the Stripe customer ID. As long as Salesforce has not
+confirmed them, they carry what an existing record can be recognised by: the Contact's e-mail, then the
+company's name with the e-mail's domain against the Account's website. A free-mail domain stands for no
+company. A deleted customer is flagged, not deleted. A guest or nameless customer still gets both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from agents import fields
+from agents.events import State
+from stream.records import EventRef, Match, Reference, Write
+from stream.settings import CUSTOMER_ID_FIELD, Settings
+from stream.stripe.shapes import Customer
+
+# Mailbox providers of private people: their domains stand for no company.
+FREE_MAIL = frozenset(Path(__file__).with_name("free_mail.txt").read_text().split())
+
+
+def project(key: str, state: State, events: tuple[EventRef, ...], settings: Settings) -> tuple[Write, ...]:
+    """The Account and the Contact as they should now be; none for a customer not yet told of."""
+    if state.mapping.customer is None:
+        return ()
+    customer = state.mapping.customer.newest.body
+    version = state.mapping.customer.created
+    email = _email(customer)
+    account = Write(
+        object="Account",
+        external_id_field=CUSTOMER_ID_FIELD,
+        external_id=key,
+        account=key,
+        version=version,
+        fields=fields.values(customer, settings.fields_of("Account")),
+        events=events,
+        match=Match(email, fields.account_name(customer), company_domain(email, settings))
+        if state.mapping.account is None
+        else None,
+    )
+    contact = Write(
+        object="Contact",
+        external_id_field=CUSTOMER_ID_FIELD,
+        external_id=key,
+        account=key,
+        version=version,
+        fields=fields.values(customer, settings.fields_of("Contact")),
+        events=events,
+        parents={"Account": Reference("Account", CUSTOMER_ID_FIELD, key)},
+        match=Match(email=email) if state.mapping.contact is None and email else None,
+    )
+    return account, contact
+
+
+def _email(customer: Customer) -> str | None:
+    return (customer.email or "").strip().lower() or None
+
+
+def company_domain(email: str | None, settings: Settings) -> str | None:
+    """The domain of an e-mail address when it may stand for a company."""
+    domain = (email or "").rpartition("@")[2]
+    private = FREE_MAIL.union(settings.matching.free_mail_domains)
+    return domain if domain and domain not in private else None

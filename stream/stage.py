@@ -1,0 +1,73 @@
+"""What every stage does alike: settings, logging, signals and the exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+import uvloop
+
+from stream.settings import SettingError, Settings, load
+
+Stage = Callable[[Settings, asyncio.Event], Awaitable[None]]
+
+FAILED = 1
+MISCONFIGURED = 2
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line, for log collectors."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def log_to_stderr(settings: Settings) -> None:
+    """Sets up logging. The libraries are kept to warnings: their lines are for their own developers."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        _JsonLines()
+        if settings.revstream.log_format == "json"
+        else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for ours in ("stream", "agents", "tables"):
+        logging.getLogger(ours).setLevel(settings.revstream.log_level)
+
+
+def main(stage: Stage) -> int:
+    """Runs a stage until SIGTERM or SIGINT, and returns the process' exit code.
+
+    0 after a clean stop, 1 when the stage failed, 2 when a setting is missing or wrong.
+    """
+    try:
+        settings = load()
+        log_to_stderr(settings)
+        uvloop.run(_until_told(stage, settings))
+    except SettingError as error:
+        print(f"revstream: {error}", file=sys.stderr)
+        return MISCONFIGURED
+    except Exception as error:
+        logging.getLogger(stage.__module__).critical("%s", error, exc_info=error)
+        return FAILED
+    return 0
+
+
+async def _until_told(stage: Stage, settings: Settings) -> None:
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    await stage(settings, stop)

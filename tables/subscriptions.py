@@ -1,0 +1,33 @@
+"""The table `subscriptions`: all subscriptions of a customer, normalised. Keyed as `customer_mapping`."""
+
+from __future__ import annotations
+
+import msgspec
+
+from stream.stripe.shapes import Subscription
+from tables.versions import Telling, Versioned, fold
+
+NAME = "subscriptions"
+
+
+class Subscriptions(msgspec.Struct, frozen=True, omit_defaults=True):
+    """By subscription ID. Ended ones stay, as tombstones and for reactivation."""
+
+    by_id: dict[str, Versioned[Subscription]] = {}
+
+
+encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Subscriptions).decode
+
+
+def decode(value: bytes | None) -> Subscriptions:
+    """The stored value, or an empty one where nothing is stored. Raises msgspec.DecodeError."""
+    return Subscriptions() if value is None else _decode(value)
+
+
+def told(subscriptions: Subscriptions, created: int, telling: Telling[Subscription]) -> Subscriptions:
+    """After one more subscription event; the same object when it tells nothing new."""
+    id_ = telling.body.id
+    known = subscriptions.by_id.get(id_)
+    folded = fold(known, created, telling)
+    return subscriptions if folded is known else Subscriptions({**subscriptions.by_id, id_: folded})
