@@ -59,6 +59,6 @@ def _email(customer: Customer) -> str | None:
 
 def company_domain(email: str | None, settings: Settings) -> str | None:
     """The domain of an e-mail address when it may stand for a company."""
-    domain = (email or "").rpartition("@")[2]
+    _, at, domain = (email or "").rpartition("@")
     private = FREE_MAIL.union(settings.matching.free_mail_domains)
-    return domain if domain and domain not in private else None
+    return domain if at and domain and domain not in private else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from stream.records import Scalar
-from stream.settings import missing
+from stream.settings import SettingError
 from stream.stripe.shapes import Address, Customer
 
 _METADATA = "metadata."
@@ -75,8 +75,9 @@ def check(mapping: Mapping[str, Mapping[str, str]]) -> None:
         for field, source in fields.items():
             if source not in SOURCES and not source.startswith(_METADATA):
                 known = ", ".join([*SOURCES, f"{_METADATA}KEY"])
-                raise missing(
-                    "mapping", object_, f"{field} is mapped from `{source}`, which is none of: {known}"
+                raise SettingError(
+                    f"{field} of {object_} is mapped from `{source}`, which is none of: {known}. "
+                    f"Correct it under [mapping.{object_}] in revstream.toml."
                 )
 
 

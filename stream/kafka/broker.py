@@ -71,8 +71,8 @@ def _free_port() -> int:
 class Broker:
     """One embedded broker, with its data, ports and log under `folder`; a restart finds them again.
 
-    `start()` returns when it answers; `stop()` shuts down cleanly. Both block, and may be called in a thread
-    only if that thread lives as long as the broker (see `die_with_parent`).
+    `start()` is `launch()` and `await_answer()`. All block; `launch` is for a thread that lives as long as the
+    broker (see `die_with_parent`).
     """
 
     def __init__(self, folder: Path) -> None:
@@ -92,6 +92,11 @@ class Broker:
 
     def start(self, timeout: float = 60) -> None:
         """Starts it and waits until it answers. Raises BrokerError."""
+        self.launch()
+        self.await_answer(timeout)
+
+    def launch(self) -> None:
+        """Starts the process. Raises BrokerError when its jars or its storage are not as they should be."""
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = self._configure()
         self._format(properties)
@@ -104,9 +109,9 @@ class Broker:
                 preexec_fn=die_with_parent(),
                 start_new_session=True,  # Ctrl-C is for the supervisor, which stops Kafka last
             )
-        self._await_port(timeout)
 
-    def _await_port(self, timeout: float) -> None:
+    def await_answer(self, timeout: float = 60) -> None:
+        """Waits until it answers. Raises BrokerError when it ends or takes longer than `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self.pid is None:

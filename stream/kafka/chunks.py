@@ -10,6 +10,7 @@ This builds on private parts of Faust, so its version is pinned and each fault h
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, cast
@@ -17,6 +18,7 @@ from typing import Any, cast
 import faust
 from aiokafka import ConsumerRecord
 from faust.transport.drivers import aiokafka as driver
+from faust.transport.producer import ProducerBuffer
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
@@ -169,12 +171,32 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return consumer
 
 
+class _WholeBuffer(ProducerBuffer):  # type: ignore[misc]
+    """A send buffer that also knows of the message it is handing to Kafka's client right now."""
+
+    sending = 0
+
+    async def _send_pending(self, future: Any) -> None:
+        self.sending += 1
+        try:
+            await super()._send_pending(future)
+        finally:
+            self.sending -= 1
+
+
 class FlushingProducer(driver.Producer):  # type: ignore[misc]
-    """A producer whose `flush` leaves nothing unsent; stock Faust gives up when nothing moves for 0.1 s."""
+    """A producer whose `flush` leaves nothing unsent. Stock Faust gives up when nothing moves for 0.1 s, and
+    does not count the message that has left its queue and is not yet with Kafka's client."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.buffer = _WholeBuffer(loop=self.loop, beacon=self.beacon)
+        self.buffer.app = self.app
 
     async def flush(self) -> None:
-        while self.buffer.size:
+        while self.buffer.size or self.buffer.sending:
             await self.buffer.flush()
+            await asyncio.sleep(0.01 if self.buffer.sending else 0)
         await super().flush()
 
 

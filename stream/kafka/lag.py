@@ -1,0 +1,97 @@
+"""How far the groups are behind, in records and in seconds.
+
+Measured by clients of its own: a consumer that stalls would freeze its own idea of the lag. The projector and
+the writer both watch both groups, so that one of them being down does not hide it (take the maximum).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from stream import metrics, topics
+from stream.kafka.client import options
+from stream.settings import Kafka
+
+log = logging.getLogger(__name__)
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    topics.PROJECTOR_GROUP: (topics.STRIPE_EVENTS, topics.SALESFORCE_RESULTS),
+    topics.WRITER_GROUP: (topics.SALESFORCE_WRITES,),
+}
+EVERY_SECONDS = 5.0
+FETCH_MS = 1000
+
+
+def behind(committed: int, start: int, end: int) -> int:
+    """Records not yet committed; what retention has already removed cannot be read any more."""
+    return max(0, end - max(committed, start))
+
+
+class LagWatch:
+    """Sets the lag gauges every few seconds; `measure()` gives the lags once."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self._options = options(kafka)
+        self._admin: Any = None
+        self._reader: Any = None
+
+    async def start(self) -> None:
+        """Connects. Raises KafkaConnectionError."""
+        self._admin = AIOKafkaAdminClient(**self._options)
+        self._reader = AIOKafkaConsumer(**self._options, enable_auto_commit=False, max_poll_records=1)
+        await self._admin.start()
+        await self._reader.start()
+
+    async def stop(self) -> None:
+        """Disconnects."""
+        await self._reader.stop()
+        await self._admin.close()
+
+    async def run(self) -> None:
+        """Measures until cancelled; a measurement that fails is tried again at the next turn."""
+        while True:
+            try:
+                for group in GROUPS:
+                    await self._export(group)
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("The lag cannot be measured: %s", type(error).__name__)
+            await asyncio.sleep(EVERY_SECONDS)
+
+    async def measure(self, group: str) -> dict[TopicPartition, tuple[int, int]]:
+        """By partition: records behind, and the offset of the first of them."""
+        partitions = [
+            TopicPartition(topic["topic"], part["partition"])
+            for topic in await self._admin.describe_topics(list(GROUPS[group]))
+            for part in topic["partitions"]
+        ]
+        committed = await self._admin.list_consumer_group_offsets(group, partitions=partitions)
+        start = await self._reader.beginning_offsets(partitions)
+        end = await self._reader.end_offsets(partitions)
+        lags = {}
+        for tp in partitions:
+            at = committed[tp].offset if tp in committed else -1
+            lags[tp] = (behind(at, start[tp], end[tp]), max(at, start[tp]))
+        return lags
+
+    async def _export(self, group: str) -> None:
+        for tp, (records, first) in (await self.measure(group)).items():
+            labels = (group, tp.topic, str(tp.partition))
+            metrics.LAG_RECORDS.labels(*labels).set(records)
+            age = await self._age(tp, first) if records else 0.0
+            metrics.LAG_SECONDS.labels(*labels).set(age)
+
+    async def _age(self, tp: TopicPartition, offset: int) -> float:
+        """Seconds since the record at an offset was written; 0 when it cannot be read in a second."""
+        self._reader.assign([tp])
+        self._reader.seek(tp, offset)
+        fetched = await self._reader.getmany(tp, timeout_ms=FETCH_MS, max_records=1)
+        records = fetched.get(tp)
+        return max(0.0, time.time() - records[0].timestamp / 1000) if records else 0.0
