@@ -3,32 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import socket
-import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
-from rich.console import Console
+import msgspec
 
 from stream.kafka.broker import Broker
 from stream.kafka.client import create_topics
-from stream.settings import Settings
+from stream.settings import Kafka, Settings
 from stream.supervisor import Child, Supervisor
 
-log = logging.getLogger(__name__)
-
-# The projector knows what events mean, so it is not in `stream`; it is named here, not imported.
-MODULES = {"gateway": "stream.gateway", "projector": "agents", "writer": "stream.salesforce"}
-SANDBOX = "stream.sandbox.salesforce"
+# The projector knows what events mean, so it is no part of `stream`: it is named here, and not imported.
+GATEWAY = "stream.gateway"
+PROJECTOR = "agents"
+WRITER = "stream.salesforce"
+SALESFORCE = "stream.sandbox.salesforce"
 
 READY_SECONDS = 60.0
 
 
-def free_listen() -> str:
+class Addresses(msgspec.Struct, frozen=True):
+    """Where a running group can be looked at; all are `host:port`."""
+
+    gateway: str
+    gateway_metrics: str
+    projector_metrics: str
+    writer_metrics: str
+    kafka: str
+
+    @property
+    def internal(self) -> dict[str, str]:
+        """The internal address of each stage."""
+        return {
+            "gateway": self.gateway_metrics,
+            "projector": self.projector_metrics,
+            "writer": self.writer_metrics,
+        }
+
+
+def free_address() -> str:
     """A loopback address that nothing listens on right now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -36,72 +53,96 @@ def free_listen() -> str:
 
 
 @asynccontextmanager
-async def running(
-    settings: Settings, environment: Mapping[str, str]
-) -> AsyncIterator[tuple[Supervisor, dict[str, str]]]:
-    """All stages, on the embedded Kafka unless the settings name a cluster.
+async def together(
+    settings: Settings, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[Supervisor, Addresses]]:
+    """All stages in one supervised group, on the embedded Kafka unless the settings name a cluster.
 
-    Gives the supervisor and the environment that the stages run in. Leaving ends them all.
+    `environment` are settings for the stages, over those of this process. Leaving the block ends the stages in
+    the order of the way through, and Kafka last. Raises BrokerError, SettingError.
     """
+    own = dict(environment or {})
     supervisor = Supervisor(settings.revstream.state_dir)
     try:
-        own = dict(environment)
-        if not settings.kafka.brokers:
+        kafka = settings.kafka
+        if not kafka.brokers:
             broker = Broker(settings.revstream.state_dir / "kafka")
             await supervisor.start_kafka(broker)
             own["KAFKA_BROKERS"] = broker.address
-            settings = settings.model_copy(
-                update={"kafka": settings.kafka.model_copy(update={"brokers": [broker.address]})}
-            )
-        await create_topics(settings.kafka)
-        for name, module in MODULES.items():
+            kafka = Kafka(**{**kafka.model_dump(), "brokers": [broker.address]})
+        await create_topics(kafka)
+        for name, module in (("gateway", GATEWAY), ("projector", PROJECTOR), ("writer", WRITER)):
             supervisor.start(Child(name, module, (), own))
-        yield supervisor, own
+        yield (
+            supervisor,
+            Addresses(
+                gateway=own.get("GATEWAY_LISTEN", settings.gateway.listen),
+                gateway_metrics=own.get("GATEWAY_METRICS_LISTEN", settings.gateway.metrics_listen),
+                projector_metrics=own.get("PROJECTOR_METRICS_LISTEN", settings.projector.metrics_listen),
+                writer_metrics=own.get("WRITER_METRICS_LISTEN", settings.writer.metrics_listen),
+                kafka=kafka.brokers[0],
+            ),
+        )
     finally:
         await supervisor.stop()
 
 
 async def await_ready(addresses: Mapping[str, str], supervisor: Supervisor) -> None:
-    """Waits until every stage answers on `/readyz` of its internal address.
+    """Waits until every stage answers 200 on `/readyz` of its internal address.
 
-    Raises TimeoutError that names those which do not, or ChildError for a setting that is wrong.
+    Raises TimeoutError that names those which do not, and ChildError when a setting is wrong.
     """
     waiting = dict(addresses)
+    deadline = time.monotonic() + READY_SECONDS
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as client:
-        deadline = asyncio.get_running_loop().time() + READY_SECONDS
         while waiting:
             if supervisor.failed.done():
                 supervisor.failed.result()
-            if asyncio.get_running_loop().time() > deadline:
+            if time.monotonic() > deadline:
                 raise TimeoutError(f"Not ready after {READY_SECONDS:.0f} s: {', '.join(waiting)}.")
             for name, address in list(waiting.items()):
-                if await _is_ready(client, address):
+                if await answers(client, f"http://{address}/readyz"):
                     del waiting[name]
             await asyncio.sleep(0.1)
 
 
-async def _is_ready(client: aiohttp.ClientSession, address: str) -> bool:
+async def answers(client: aiohttp.ClientSession, url: str) -> bool:
+    """Whether a GET of the address gives 200 right now."""
     try:
-        async with client.get(f"http://{address}/readyz") as answer:
+        async with client.get(url) as answer:
             return answer.status == 200
     except (aiohttp.ClientError, TimeoutError):
         return False
 
 
-@asynccontextmanager
-async def local_salesforce(state: Path) -> AsyncIterator[dict[str, str]]:
-    """The sandbox's Salesforce as a process of its own; gives the settings that point at it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", SANDBOX, "--port", "0", "--state", str(state), stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        assert process.stdout is not None  # noqa: S101
-        told = json.loads(await process.stdout.readline())
-        yield told
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
+class LocalOrg(msgspec.Struct, frozen=True):
+    """The sandbox's Salesforce: its addresses, and the settings that point the writer at it."""
+
+    url: str
+    https_url: str
+    state: Path
+
+    @property
+    def child(self) -> Child:
+        """It as a supervised process. Its certificate is made under `state`."""
+        ports = (self.url.rpartition(":")[2], self.https_url.rpartition(":")[2])
+        return Child(
+            "salesforce",
+            SALESFORCE,
+            ("--port", ports[0], "--https-port", ports[1], "--state", str(self.state)),
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Settings of a writer that uses it."""
+        return {
+            "SALESFORCE_LOGIN_URL": self.https_url,
+            "SALESFORCE_CLIENT_ID": "sandbox",
+            "SALESFORCE_CLIENT_SECRET": "sandbox",
+            "SALESFORCE_CA_FILE": str(self.state / "ca.pem"),
+        }
 
 
-console = Console(stderr=True)
+def local_org(state: Path) -> LocalOrg:
+    """A local Salesforce on two free ports, with its records under `state`."""
+    return LocalOrg(f"http://{free_address()}", f"https://{free_address()}", state)

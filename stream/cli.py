@@ -1,0 +1,125 @@
+"""The command `revstream`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import uvloop
+
+from stream import stages
+from stream.kafka.broker import BrokerError
+from stream.settings import SettingError, load
+from stream.stage import FAILED, MISCONFIGURED, log_to_stderr
+from stream.supervisor import ChildError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("revstream"), prog_name="revstream")
+def main() -> None:
+    """Keeps Salesforce true to Stripe.
+
+    Settings come from the environment and an optional revstream.toml; see docs/reference/settings.md.
+    """
+
+
+def _stage(module: str) -> None:
+    """Becomes the stage's process, so that signals and the exit code are its own."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", module])  # noqa: S606
+
+
+@main.command()
+def gateway() -> None:
+    """Takes Stripe's webhooks and keeps them in Kafka."""
+    _stage(stages.GATEWAY)
+
+
+@main.command()
+def projector() -> None:
+    """Folds events into what Salesforce should hold."""
+    _stage(stages.PROJECTOR)
+
+
+@main.command()
+def writer() -> None:
+    """Writes to Salesforce in batches."""
+    _stage(stages.WRITER)
+
+
+@main.command()
+@click.option("--sandbox", is_flag=True, help="Use a local Salesforce in place of a real one.")
+def up(sandbox: bool) -> None:
+    """Runs gateway, projector and writer together.
+
+    Kafka is embedded unless KAFKA_BROKERS names a cluster. Ctrl-C ends everything in order.
+    """
+    sys.exit(_run(_up(sandbox)))
+
+
+@main.command()
+@click.option("--customers", default=300, show_default=True, help="How many customers live in Stripe.")
+@click.option("--seed", default=7, show_default=True, help="The same seed makes the same run.")
+@click.option("--duplicates", default=0.1, show_default=True, help="Share of events delivered again.")
+@click.option("--shuffle/--in-order", default=True, show_default=True, help="Deliver events out of order.")
+@click.option("--json", "as_json", is_flag=True, help="End with one line of JSON.")
+@click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C.")
+def demo(customers: int, seed: int, duplicates: float, shuffle: bool, as_json: bool, keep: bool) -> None:
+    """Plays Stripe traffic through the whole pipe into a local Salesforce.
+
+    Ends with what Salesforce holds beside what it should hold; exit status 0 only if they agree.
+    """
+    from stream.sandbox.demo import Demo, play
+
+    sys.exit(_run(play(Demo(customers, seed, duplicates, shuffle, as_json, keep))))
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    """Runs a command to its exit code; what a person can mend is told in one line."""
+    try:
+        return uvloop.run(work)
+    except (SettingError, ChildError) as error:
+        click.echo(f"revstream: {error}", err=True)
+        return MISCONFIGURED
+    except (BrokerError, TimeoutError) as error:
+        click.echo(f"revstream: {error}", err=True)
+        return FAILED
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+async def _up(sandbox: bool) -> int:
+    settings = load()
+    log_to_stderr(settings)
+    told = asyncio.Event()
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(ending, told.set)
+    org = stages.local_org(Path(settings.revstream.state_dir) / "salesforce") if sandbox else None
+    async with AsyncExitStack() as stack:
+        supervisor, addresses = await stack.enter_async_context(
+            stages.together(settings, org.environment if org else None)
+        )
+        if org:
+            supervisor.start(org.child)
+            click.echo(f"Salesforce  {org.url}/sandbox/state  (local)")
+        click.echo(f"webhooks    http://{addresses.gateway}/webhooks/stripe")
+        click.echo(f"Kafka       {addresses.kafka}")
+        for name, address in addresses.internal.items():
+            click.echo(f"{name:<11} http://{address}/metrics")
+        waits: list[asyncio.Future[Any]] = [supervisor.failed, asyncio.create_task(told.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        if supervisor.failed.done():
+            supervisor.failed.result()
+    return 0
+
+
+if __name__ == "__main__":
+    main()
