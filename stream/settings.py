@@ -98,6 +98,7 @@ class Gateway(Section):
     processes: int = Field(default=1, ge=1, le=64)
     max_body_bytes: int = Field(default=1024 * 1024, gt=0)
     read_timeout_seconds: float = Field(default=10, gt=0, description="for headers and body of one request")
+    max_connections: int = Field(default=4096, gt=0, description="of one process; more are refused with 503")
     max_in_flight: int = Field(default=2000, gt=0, description="requests waiting for Kafka before 503")
     produce_timeout_seconds: float = Field(default=8, gt=0, description="Stripe gives up soon after")
 
