@@ -1,0 +1,11 @@
+"""The writer stage: `python -m stream.salesforce`."""
+
+from __future__ import annotations
+
+import sys
+
+from stream.salesforce.writer import writer
+from stream.stage import main
+
+if __name__ == "__main__":
+    sys.exit(main(writer))

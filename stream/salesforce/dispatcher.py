@@ -1,0 +1,339 @@
+"""The writer's heart: when a window closes, what may go in it, and what happens when partitions come and go.
+
+It knows no Kafka and no HTTP: rows come by `read`, outcomes and offsets leave through a `Log`, Salesforce is a
+port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+
+from stream import metrics
+from stream.records import RowError, decode_write
+from stream.salesforce import budget, bulk, org
+from stream.salesforce.bulk import Kept
+from stream.salesforce.confirmed import Confirmed
+from stream.salesforce.errors import RequestError
+from stream.salesforce.jobs import Desk, Jobs, claims
+from stream.salesforce.lanes import ALL, CONFIGURATION, QUOTA, Lane, Lanes, Pace
+from stream.salesforce.outbox import Log, Outbox
+from stream.salesforce.planner import CALL_ROWS
+from stream.salesforce.port import Salesforce
+from stream.salesforce.rows import Row, digest
+from stream.salesforce.settle import UNDECODABLE, dead, unreadable
+from stream.salesforce.turn import Turn
+from stream.salesforce.verdicts import Verdicts
+from stream.salesforce.window import Book
+from stream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# Records whose confirmed content is remembered; some 300 bytes each.
+CONFIRMED_RECORDS = 200_000
+
+# The book is full with this many windows of rows, or so many bytes.
+FULL_WINDOWS = 3
+FULL_BYTES = 256 * 1024 * 1024
+
+# How often a window that waits for a backlog looks whether it has been read.
+GLANCE_SECONDS = 0.05
+
+_AT_ONCE = float("-inf")
+
+
+class Dispatcher:
+    """Takes rows in and sends windows out. `run` works until `stop`."""
+
+    def __init__(
+        self,
+        port: Salesforce,
+        sink: Log,
+        settings: Settings,
+        pace: Pace | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._port = port
+        self._log = sink
+        self._settings = settings
+        self._pace = pace or Pace()
+        self._clock = clock
+        self._book = Book()
+        self._lanes = Lanes(self._pace)
+        self._confirmed = Confirmed(CONFIRMED_RECORDS)
+        self._verdicts = Verdicts(
+            self._lanes, self._pace, self._confirmed, settings.writer.attempts, lambda: port.usage
+        )
+        self._outbox = Outbox(sink, self._book, lambda partition: bulk.metadata(self._jobs.kept(partition)))
+        desk = Desk(
+            checkpoint=self._outbox.checkpoint,
+            settle=self._outbox.settle,
+            release=self._release,
+            position=self._book.position,
+            unclaim=self._book.unclaim,
+            fail=self.fail,
+        )
+        self._jobs = Jobs(port, self._verdicts, self._pace, desk)
+        self._unchecked = set(settings.mapping)
+        self._opened: float | None = None  # when the first row of the next window came
+        self._wake = asyncio.Event()
+        self._window: asyncio.Task[None] | None = None
+        self._holding = True  # no windows before partitions are owned
+        self._stopping = False
+        self._fault: BaseException | None = None
+
+    # Partitions
+
+    def expect(self, partitions: Iterable[int]) -> None:
+        """Rows of these partitions may come from now on; none is sent before `own`."""
+        self._book.own(partitions)
+
+    def own(self, kept: Mapping[int, Sequence[Kept]]) -> None:
+        """The partitions are ours, with the Bulk jobs that their metadata tells of."""
+        for claim in claims(kept):
+            self._outbox.superseded(self._book.claim(claim))
+            self._jobs.resume(claim)
+        self._outbox.owned = True
+        self._holding = False
+        self._wake.set()
+
+    async def give_up(self) -> None:
+        """The partitions are being taken away: ends the window in flight, or abandons it without a commit when
+        it takes too long, and forgets everything about them."""
+        self._holding = True
+        window = self._window
+        if window is not None:
+            await asyncio.wait({window}, timeout=self._pace.revoke_seconds)
+            if not window.done():
+                log.warning("The window in flight takes too long and is left to the partitions' next owner.")
+                window.cancel()
+                await asyncio.wait({window})
+        await self._outbox.checkpoint()
+        await self._jobs.abandon()
+        self._outbox.forget()
+        self._book.forget()
+        self._confirmed.clear()
+        self._opened = None
+
+    @property
+    def full(self) -> bool:
+        """Whether no more rows should be fetched for now."""
+        rows = FULL_WINDOWS * self._settings.writer.window_rows
+        return self._book.rows >= rows or self._book.bytes >= FULL_BYTES
+
+    @property
+    def roomy(self) -> bool:
+        """Whether fetching can go on after it was full: with room for a window, so that it is not stop and go."""
+        rows = (FULL_WINDOWS - 1) * self._settings.writer.window_rows
+        return self._book.rows <= rows and self._book.bytes < FULL_BYTES // 2
+
+    @property
+    def trouble(self) -> dict[str, str]:
+        """The closed lanes and why."""
+        return self._lanes.closed()
+
+    # Rows in
+
+    def read(
+        self,
+        partition: int,
+        offset: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: tuple[tuple[str, bytes], ...] = (),
+    ) -> None:
+        """Takes a record of `salesforce.writes` on."""
+        if not self._book.begin(partition, offset):
+            return
+        if value is None:  # a tombstone: nothing is asked for
+            self._book.end(partition, offset)
+        else:
+            self._take_on(partition, offset, key, value, headers)
+        if self._opened is None:
+            self._opened = self._clock()
+            self._wake.set()
+        elif self._book.rows >= self._settings.writer.window_rows:
+            self._wake.set()
+
+    def _take_on(
+        self,
+        partition: int,
+        offset: int,
+        key: bytes | None,
+        value: bytes,
+        headers: tuple[tuple[str, bytes], ...],
+    ) -> None:
+        try:
+            write = decode_write(value)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            row = unreadable(partition, offset, key, value, headers)
+            self._book.note(row)
+            self._outbox.add([dead(row, RowError(UNDECODABLE, str(error)), "decode")])
+            return
+        older = self._book.add(Row(write, partition, offset, key, value, headers, digest(write)))
+        if older is not None:
+            self._outbox.superseded([older])
+
+    async def _release(self, rows: Iterable[Row]) -> None:
+        """Rows of a job may go again."""
+        self._outbox.superseded(self._book.release(rows))
+        if self._opened is None:
+            self._opened = self._clock()
+        self._wake.set()
+        await self._outbox.flush()
+
+    # The loop
+
+    def stop(self) -> None:
+        """Ends `run` after the window in flight."""
+        self._stopping = True
+        self._wake.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Ends `run`, which raises this."""
+        self._fault = self._fault or error
+        self.stop()
+
+    async def run(self) -> None:
+        """Works until told to stop. Raises what the log raises when outcomes cannot be told."""
+        await self._check_org()
+        while not self._stopping:
+            await self._sleep()
+            await self._outbox.flush()
+            if self._window_closed() and not self._holding and not self._stopping:
+                self._opened = None
+                self._window = window = asyncio.create_task(self._turn())
+                await asyncio.wait({window})
+                self._window = None
+                if not window.cancelled():
+                    window.result()
+            await self._outbox.checkpoint()
+        if self._fault is not None:
+            raise self._fault
+
+    async def close(self) -> None:
+        """After `run`: commits what is known, and leaves jobs to the next run."""
+        if self._window is not None:
+            self._window.cancel()
+            await asyncio.wait({self._window})
+        await self._outbox.checkpoint()
+        await self._jobs.abandon()
+
+    async def _sleep(self) -> None:
+        """Until a window closes, a row or lane may be tried again, or something happens."""
+        now = self._clock()
+        times = [self._lanes.next_trial(now), self._book.held_until(now)]
+        if self._opened is not None and not self._holding:
+            times.append(self._closes(now))
+        due = min((at for at in times if at is not None), default=None)
+        if not self._wake.is_set():
+            try:
+                async with asyncio.timeout(None if due is None else max(0.0, due - now)):
+                    await self._wake.wait()
+            except TimeoutError:
+                if self._opened is None:  # a trial: it need not wait for more rows
+                    self._opened = _AT_ONCE
+        self._wake.clear()
+
+    def _closes(self, now: float) -> float:
+        """When the open window closes: once it is full, or has waited for more rows. A backlog that is being read
+        is waited for a little longer, since fuller calls are fewer calls."""
+        assert self._opened is not None  # noqa: S101
+        if self._book.waiting() >= self._settings.writer.window_rows:
+            return now
+        closes = self._opened + budget.linger(self._port.usage, self._settings.writer.linger_seconds)
+        if closes <= now and self._log.behind() >= CALL_ROWS:
+            return min(now + GLANCE_SECONDS, max(now, self._opened + self._pace.gather_seconds))
+        return closes
+
+    def _window_closed(self) -> bool:
+        now = self._clock()
+        return self._opened is not None and self._closes(now) <= now
+
+    # A window
+
+    async def _turn(self) -> None:
+        if not await self._may_go():
+            return
+        limit = self._settings.writer.window_rows
+        now = self._clock()
+        rows = self._book.take(limit, now, lambda object_: self._allowance(object_, now))
+        if not rows:
+            return
+        metrics.WINDOW_ROWS.observe(len(rows))
+        turn = Turn(
+            rows,
+            port=self._port,
+            settings=self._settings,
+            book=self._book,
+            lanes=self._lanes,
+            verdicts=self._verdicts,
+            confirmed=self._confirmed,
+            jobs=self._jobs,
+            outbox=self._outbox,
+            clock=self._clock,
+        )
+        done = await turn.run()
+        metrics.LAST_PROCESSED.labels("writer").set_to_current_time()
+        if len(rows) == limit:
+            self._opened = _AT_ONCE  # what was left over has waited already
+        elif self._opened is None and done and self._book.waiting():
+            self._opened = now
+
+    def _allowance(self, object_: str, now: float) -> int:
+        """A backlog waits for the job of its object to end, and then goes by the next one."""
+        backlog = self._book.waiting(object_) >= self._settings.writer.bulk_from_rows
+        if backlog and self._jobs.running(object_):
+            return 0
+        return self._lanes.allowance(object_, now)
+
+    async def _may_go(self) -> bool:
+        """Looks at what keeps everything or an object back, and whether that has ended."""
+        now = self._clock()
+        gate = self._lanes.due(ALL, now)
+        if gate is not None and (gate.reason == QUOTA or not self._book.waiting()):
+            return await self._ask_limits(gate, now)
+        usage = self._port.usage
+        if usage is not None and budget.spent(usage, self._settings.salesforce.budget_share):
+            self._verdicts.close(ALL, QUOTA, now, f"{usage.used} of {usage.limit} are used.")
+            return False
+        due = {name for name in self._settings.mapping if self._lanes.due(name, now)}
+        self._unchecked |= due
+        await self._check_org()
+        for object_ in due:
+            if self._lanes.due(object_, now) and not self._book.waiting(object_):
+                self._verdicts.open(object_)  # no rows to try it with
+        return True
+
+    async def _ask_limits(self, gate: Lane, now: float) -> bool:
+        """A trial of the gate without rows: whether Salesforce answers, and how much is left."""
+        try:
+            usage = await self._port.limits()
+        except RequestError as error:
+            self._verdicts.refused((), error, now, ALL)
+            return False
+        if budget.spent(usage, self._settings.salesforce.budget_share):
+            self._verdicts.close(ALL, QUOTA, now, gate.told)
+            return False
+        self._verdicts.passed()
+        return True
+
+    async def _check_org(self) -> None:
+        """Asks whether the org has what the mapping names, once, and again for a lane that is closed."""
+        for object_, fields in org.needed(self._settings).items():
+            if object_ not in self._unchecked or not self._lanes.allowance(object_, self._clock()):
+                continue
+            try:
+                finding = await org.check(self._port, object_, fields)
+            except RequestError as error:
+                self._verdicts.refused((), error, self._clock(), object_)
+                return
+            self._unchecked.discard(object_)
+            for warning in finding.warnings:
+                log.warning("%s", warning)
+            if finding.faults:
+                self._verdicts.close(object_, CONFIGURATION, self._clock(), " ".join(finding.faults))
