@@ -1,0 +1,1 @@
+"""SOQL: text → tokens → syntax tree → rows ("SOQL and SOSL Reference", SELECT)."""
