@@ -20,22 +20,26 @@ from urllib3.util import Retry
 from stream import settings
 from stream.salesforce.errors import Kind, RequestError
 from stream.salesforce.port import Description
-from stream.salesforce.session import CONNECT_SECONDS, Session, Token
+from stream.salesforce.session import CONNECT_SECONDS, Session, Token, tls
 
 
 class _Adapter(HTTPAdapter):
-    """Time-outs on every call, and two more tries of what can safely be asked again."""
+    """The session's own trust in certificates, time-outs on every call, and two more tries of what can safely be
+    asked again."""
 
-    def __init__(self, timeout_seconds: float) -> None:
-        self._timeout = timeout_seconds
+    def __init__(self, config: settings.Salesforce) -> None:
+        self._timeouts = (CONNECT_SECONDS, config.timeout_seconds)
+        self._context = tls(config)
         retry = Retry(
             total=2, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504), raise_on_status=False
         )
         super().__init__(max_retries=retry)
 
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> Any:
+        return super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
+
     def send(self, request: Any, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs["timeout"] = (CONNECT_SECONDS, self._timeout)
-        return super().send(request, *args, **kwargs)
+        return super().send(request, *args, **{**kwargs, "timeout": self._timeouts})
 
 
 class Describer:
@@ -70,9 +74,10 @@ class Describer:
 
     def _through_library(self, object_: str, token: Token) -> Description | None:
         with requests.Session() as http:
-            http.mount("https://", _Adapter(self._config.timeout_seconds))
-            if self._config.ca_file:
-                http.verify = str(self._config.ca_file)
+            # Neither another CA from REQUESTS_CA_BUNDLE nor another login from .netrc in place of ours.
+            http.trust_env = False
+            http.verify = str(self._config.ca_file) if self._config.ca_file else True
+            http.mount("https://", _Adapter(self._config))
             org = SimpleSalesforce(
                 instance_url=token.instance_url,
                 session_id=token.access_token,
