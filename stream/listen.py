@@ -1,0 +1,53 @@
+"""Addresses to listen on, as settings give them: `host:port`, `[::1]:port`; port 0 takes a free one."""
+
+from __future__ import annotations
+
+import socket
+
+from stream.settings import SettingError, missing
+
+# Connections that the kernel completes and keeps while the process is busy: the same as Linux' own maximum.
+BACKLOG = 4096
+
+
+def parse(listen: str, setting: tuple[str, str]) -> tuple[str, int]:
+    """Host and port. Raises SettingError naming the setting (its section and field) the text came from."""
+    host, colon, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise missing(*setting, f"{listen!r} is not host:port")
+    return host, int(port)
+
+
+def bind(listen: str, setting: tuple[str, str], *, shared: bool = False) -> socket.socket:
+    """A TCP socket bound to the address, not listening yet.
+
+    `shared` lets more processes bind the same address; the kernel spreads new connections over those that
+    listen (SO_REUSEPORT). Raises SettingError when the address cannot be had.
+    """
+    host, port = parse(listen, setting)
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise _unavailable(listen, setting, error) from None
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.setblocking(False)
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise _unavailable(listen, setting, error) from None
+    return bound
+
+
+def _unavailable(listen: str, setting: tuple[str, str], error: OSError) -> SettingError:
+    return missing(*setting, f"cannot listen on {listen}: {error.strerror or error}")
+
+
+def address(bound: socket.socket) -> str:
+    """`host:port` of a bound socket, with the port that it really has."""
+    host, port = bound.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
