@@ -84,6 +84,8 @@ class Admin:
                     raise _bad(f"There is no object {name}.")
                 made[entity.name] = []
                 for number, row in enumerate(rows):
+                    if not isinstance(row, dict):
+                        raise _bad(f"{name} number {number} is no record.")
                     try:
                         made[entity.name].append(dml.insert(entity, row).identifier)
                     except RowError as error:

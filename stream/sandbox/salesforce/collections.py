@@ -146,8 +146,10 @@ def _get(work: Work, call: Call) -> Answer:
     entity = work.entity(call.names["object"])
     wanted = told.get("ids") or call.query.get("ids", "").split(",")
     fields = told.get("fields") or call.query.get("fields", "").split(",")
-    if not all(isinstance(each, str) and each for each in [*wanted, *fields]):
-        raise ApiError(400, "MALFORMED_QUERY", "ids and fields must be given")
+    for each in (wanted, fields):
+        if not isinstance(each, list) or not all(isinstance(name, str) and name for name in each):
+            raise ApiError(400, "INVALID_INPUT", "ids and fields must be given")
+    _check_size(len(wanted))
     rows = (work.org.store.get(entity.name, normal(each) or "") for each in wanted)
     return Answer(
         body=[None if row is None else shown(entity, row, call.base, ["Id", *fields]) for row in rows]

@@ -15,6 +15,7 @@ import msgspec
 
 from stream.sandbox.salesforce import standard, values
 from stream.sandbox.salesforce.errors import RowError
+from stream.sandbox.salesforce.given import Reading, one_of, read
 from stream.sandbox.salesforce.identifiers import normal
 from stream.sandbox.salesforce.schema import Entity, Field, Schema
 from stream.sandbox.salesforce.store import Row, Store
@@ -57,13 +58,13 @@ class Dml:
         self._user = user
         self._blocked = blocked
         self._fault = fault
-        self._source = source
+        self._reading = Reading(store, schema, source)
 
     def insert(self, entity: Entity, given: Mapping[str, Any]) -> Saved:
         """Creates a record. Raises RowError."""
         if any(name.casefold() == "id" and value for name, value in given.items()):
             raise RowError("INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", "Id")
-        told = self._read(entity, given, creating=True)
+        told = read(given, entity, self._reading, creating=True)
         row: Row = {
             field.name: field.default for field in entity.fields.values() if field.default is not None
         }
@@ -78,7 +79,7 @@ class Dml:
     def update(self, entity: Entity, identifier: str, given: Mapping[str, Any]) -> Saved:
         """Changes a record by its ID. Raises RowError."""
         full, row = self._existing(entity, identifier)
-        told = self._read(entity, given, creating=False)
+        told = read(given, entity, self._reading, creating=False)
         self._save(entity, dict(row), row, told)
         self.counted[entity.name, "updated"] += 1
         return Saved(full, created=False)
@@ -89,18 +90,12 @@ class Dml:
         """Changes the record that holds `value` in the field `key`, or creates it. Raises RowError."""
         if key.name == "Id":
             return self.update(entity, str(value), given) if value else self.insert(entity, given)
-        wanted = values.read(key, value, self.schema, self._source)
+        wanted = values.read(key, value, self.schema, self._reading.source)
         if wanted is None:
             raise RowError("MISSING_ARGUMENT", f"{key.name} not specified")
         found = tuple(self.store.find(entity.name, key.name, wanted))
-        if len(found) > 1:
-            raise RowError(
-                "DUPLICATE_EXTERNAL_ID",
-                f"{key.name}: more than one record found for external id field: [{', '.join(found)}]",
-                key.name,
-            )
         if found:
-            return self.update(entity, found[0], given)
+            return self.update(entity, one_of(key, found), given)
         if update_only:
             raise RowError("NOT_FOUND", "The requested resource does not exist")
         return self.insert(entity, {**given, key.name: wanted})
@@ -159,72 +154,6 @@ class Dml:
                 raise RowError("ENTITY_IS_DELETED", "entity is deleted")
             raise RowError("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
         return full, row
-
-    def _read(self, entity: Entity, given: Mapping[str, Any], *, creating: bool) -> Row:
-        told: Row = {}
-        refused: list[str] = []
-        for name, raw in given.items():
-            folded = name.casefold()
-            if folded in ("attributes", "id"):
-                continue
-            field = entity.field(name)
-            if field is None:
-                parent = entity.parent(name)
-                if parent is None or not (raw is None or isinstance(raw, dict)):
-                    raise RowError(
-                        "INVALID_FIELD", f"No such column '{name}' on sobject of type {entity.name}"
-                    )
-                field, raw = parent, self._parent(parent, raw) if raw is not None else None
-            if field.writable == "never" or (field.writable == "create" and not creating):
-                refused.append(field.name)
-                continue
-            told[field.name] = values.read(field, raw, self.schema, self._source)
-        if refused:
-            names = ", ".join(sorted(refused))
-            raise RowError(
-                "INVALID_FIELD_FOR_INSERT_UPDATE",
-                f"Unable to create/update fields: {names}. Please check the security settings of this field "
-                "and verify that it is read/write for your profile or permission set.",
-                *sorted(refused),
-            )
-        return told
-
-    def _parent(self, field: Field, told: Mapping[str, Any]) -> str:
-        """The ID of a parent that is named by one of its external IDs."""
-        attributes = told.get("attributes")
-        kind = attributes.get("type") if isinstance(attributes, dict) else None
-        if kind is None and len(field.to) > 1:
-            raise RowError(
-                "INVALID_FIELD",
-                f"Must specify type attribute for polymorphic foreign key {field.relationship}",
-                field.name,
-            )
-        target = self.schema.entity(str(kind or field.to[0]))
-        if target is None or target.name not in field.to:
-            raise RowError("INVALID_FIELD", f"{kind} is no parent of {field.relationship}", field.name)
-        keys = [name for name in told if name != "attributes"]
-        key = target.field(keys[0]) if len(keys) == 1 else None
-        if key is None or not (key.external_id or key.id_lookup):
-            raise RowError(
-                "INVALID_FIELD",
-                f"{', '.join(keys) or 'Nothing'} is not an External ID or indexed field for {target.name}",
-                field.name,
-            )
-        value = values.read(key, told[keys[0]], self.schema, self._source)
-        found = tuple(self.store.find(target.name, key.name, value)) if value is not None else ()
-        if len(found) > 1:
-            raise RowError(
-                "DUPLICATE_EXTERNAL_ID",
-                f"{key.name}: more than one record found for external id field: [{', '.join(found)}]",
-                key.name,
-            )
-        if not found:
-            raise RowError(
-                "INVALID_FIELD",
-                f"Foreign key external ID: {told[keys[0]]} not found for field {key.name} "
-                f"in entity {target.name}",
-            )
-        return found[0]
 
     def _save(self, entity: Entity, row: Row, old: Row, told: Row) -> None:
         row.update(told)

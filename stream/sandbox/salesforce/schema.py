@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
+from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +32,7 @@ FieldType = Literal[
     "datetime",
     "reference",
 ]
+_EXACT = frozenset({"id", "reference", "date", "datetime"})
 NUMBERS = frozenset({"int", "double", "currency", "percent"})
 
 
@@ -76,7 +79,7 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def key(self, value: Scalar) -> Scalar:
         """What two values that are the same to Salesforce have in common."""
-        folds = isinstance(value, str) and not self.case_sensitive and self.type not in ("id", "reference")
+        folds = not self.case_sensitive and self.type not in _EXACT
         return value.casefold() if folds and isinstance(value, str) else value
 
 
@@ -163,7 +166,7 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
 
         The patch has the shape of `org.toml`. Raises SchemaError.
         """
-        raw = msgspec.to_builtins(self.raw)
+        raw = deepcopy(self.raw)
         for name, change in patch.items():
             if change is None:
                 if raw.pop(name, None) is None:
@@ -191,7 +194,10 @@ def _free_prefix(raw: Mapping[str, Any]) -> str:
 def build(raw: dict[str, Any]) -> Schema:
     """A schema from what `org.toml` holds. Raises SchemaError."""
     schema = Schema({name: _entity(name, told) for name, told in raw.items()}, raw)
+    prefixes = [entity.prefix for entity in schema.entities.values()]
     for entity in schema.entities.values():
+        if not re.fullmatch(r"[0-9A-Za-z]{3}", entity.prefix) or prefixes.count(entity.prefix) > 1:
+            raise SchemaError(f"{entity.name}: `prefix` must be three letters or digits of its own.")
         for field in entity.fields.values():
             if field.type == "reference" and not field.to:
                 raise SchemaError(f"{entity.name}.{field.name}: a reference needs `to`.")

@@ -86,14 +86,15 @@ class LocalSalesforce:
         app = web.Application(client_max_size=MAX_UPLOAD_BYTES + 1024 * 1024)
         app.add_routes([*self.api.routes(), *Admin(self.api).routes()])
         self._runner = web.AppRunner(
-            app, access_log=None, max_line_size=_LONGEST_HEAD, max_field_size=_LONGEST_HEAD
+            app,
+            access_log=None,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+            max_line_size=_LONGEST_HEAD,
+            max_field_size=_LONGEST_HEAD,
         )
         await self._runner.setup()
         for port, context in zip(self._ports, (None, tls), strict=True):
-            site = web.TCPSite(
-                self._runner, self._host, port, ssl_context=context, shutdown_timeout=_SHUTDOWN_SECONDS
-            )
-            await site.start()
+            await web.TCPSite(self._runner, self._host, port, ssl_context=context).start()
         plain, secure = (address[1] for address in self._runner.addresses)
         self.url = f"http://{self._host}:{plain}"
         self.https_url = f"https://{self._host}:{secure}"

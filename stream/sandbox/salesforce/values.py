@@ -22,6 +22,7 @@ Source = Literal["json", "csv"]
 _EMAIL = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\.[A-Za-z]{2,}"
 )
+_DATE = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ].*)?")  # a time of day is taken, and dropped
 _TOKENS = {dict: "START_OBJECT value {", list: "START_ARRAY value [", bool: "VALUE_TRUE value true"}
 
 
@@ -120,9 +121,10 @@ def _number(field: Field, raw: Any, source: Source) -> int | float:
 
 
 def _date(field: Field, raw: Any, source: Source) -> str:
+    match = _DATE.fullmatch(raw) if isinstance(raw, str) else None
     try:
-        return date.fromisoformat(raw[:10] if len(raw) > 10 and raw[10] in "T " else raw).isoformat()
-    except (ValueError, TypeError):
+        return date.fromisoformat(match[1] if match else "").isoformat()
+    except ValueError:
         raise _wrong_type(field, raw, source) from None
 
 

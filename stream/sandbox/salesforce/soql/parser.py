@@ -14,13 +14,13 @@ from stream.sandbox.salesforce.soql.syntax import (
     Comparison,
     Condition,
     Either,
-    Literal_,
     Membership,
     Not,
     Operator,
     Order,
     Path,
     Query,
+    Value,
 )
 from stream.sandbox.salesforce.soql.tokens import Token, malformed, tokens
 
@@ -212,7 +212,7 @@ class _Parser:
             raise self._wrong(token=sign)
         return Comparison(path, cast(Operator, operator), self._literal())
 
-    def _list(self) -> tuple[Literal_, ...]:
+    def _list(self) -> tuple[Value, ...]:
         self._expect("(")
         if self._is("SELECT"):
             raise self._wrong("semi-joins are SOQL that this sandbox does not speak")
@@ -222,18 +222,18 @@ class _Parser:
         self._expect(")")
         return tuple(found)
 
-    def _literal(self) -> Literal_:
+    def _literal(self) -> Value:
         token = self._next()
         if token.kind == "number":
             number = float(token.text)
-            return Literal_("number", int(number) if number.is_integer() else number)
+            return Value("number", int(number) if number.is_integer() else number)
         if token.kind in ("text", "date", "datetime"):
-            return Literal_(token.kind, token.text)
+            return Value(token.kind, token.text)
         word = token.text.upper()
         if token.kind == "name" and word in ("TRUE", "FALSE"):
-            return Literal_("boolean", word == "TRUE")
+            return Value("boolean", word == "TRUE")
         if token.kind == "name" and word == "NULL":
-            return Literal_("null", None)
+            return Value("null", None)
         if token.kind == "name":
             raise self._wrong(f"the literal {token.text} is SOQL that this sandbox does not speak", token)
         raise self._wrong(token=token)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from datetime import date
 from operator import itemgetter
 
 import msgspec
@@ -22,14 +23,14 @@ from stream.sandbox.salesforce.soql.syntax import (
     Comparison,
     Condition,
     Either,
-    Literal_,
     Membership,
     Not,
     Operator,
     Path,
     Query,
+    Value,
 )
-from stream.sandbox.salesforce.soql.tokens import drawn
+from stream.sandbox.salesforce.soql.tokens import drawn, malformed
 from stream.sandbox.salesforce.store import Row, Store
 
 Test = Callable[[Row], bool]
@@ -184,7 +185,7 @@ class Plan:
         value = self.value(column, row)
         return column.field.key(value) if isinstance(value, str) else value
 
-    def _operand(self, field: Field, literal: Literal_, path: Path) -> Scalar:
+    def _operand(self, field: Field, literal: Value, path: Path) -> Scalar:
         """A value in the form that the field's values are held in. Raises ApiError when it does not suit."""
         value = literal.value
         if literal.kind == "null" or value is None:
@@ -197,8 +198,13 @@ class Plan:
                 f"value of filter criterion for field '{field.name}' must be of type {field.type} and "
                 f"{how} be enclosed in quotes",
             )
-        if wanted == "datetime":
-            return values.timestamp(values.instant(str(value)))
+        try:
+            if wanted == "datetime":
+                return values.timestamp(values.instant(str(value)))
+            if wanted == "date":
+                return date.fromisoformat(str(value)).isoformat()
+        except ValueError:
+            raise malformed(self._query.text, path.start, f"invalid {wanted}: {value}") from None
         if field.type in ("id", "reference"):
             if (identifier := normal(str(value))) is None:
                 raise ApiError(400, "INVALID_QUERY_FILTER_OPERATOR", f"invalid ID field: {value}")
@@ -237,7 +243,7 @@ class Plan:
                 together |= keyed
             return together
         if isinstance(condition, Comparison) and condition.operator == "=":
-            wanted: tuple[Literal_, ...] = (condition.value,)
+            wanted: tuple[Value, ...] = (condition.value,)
         elif isinstance(condition, Membership) and not condition.negated:
             wanted = condition.values
         else:

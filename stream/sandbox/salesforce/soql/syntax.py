@@ -16,7 +16,7 @@ class Path(msgspec.Struct, frozen=True):
     start: int
 
 
-class Literal_(msgspec.Struct, frozen=True):
+class Value(msgspec.Struct, frozen=True):
     """A value. `kind` is how it was written, which must suit the field it is compared with."""
 
     kind: Literal["text", "number", "date", "datetime", "boolean", "null"]
@@ -28,14 +28,14 @@ class Comparison(msgspec.Struct, frozen=True):
 
     path: Path
     operator: Operator
-    value: Literal_
+    value: Value
 
 
 class Membership(msgspec.Struct, frozen=True):
     """`path [NOT] IN (values)`."""
 
     path: Path
-    values: tuple[Literal_, ...]
+    values: tuple[Value, ...]
     negated: bool
 
 

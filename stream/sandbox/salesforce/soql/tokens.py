@@ -44,7 +44,7 @@ def drawn(query: str, start: int) -> str:
     """The query up to a place, a mark under it, and its row and column."""
     before = query[:start]
     row, column = before.count("\n") + 1, start - before.rfind("\n")
-    line = query.splitlines()[row - 1] if query else ""
+    line = query.split("\n")[row - 1]
     return f"\n{line}\n{' ' * (column - 1)}^\nERROR at Row:{row}:Column:{column}"
 
 
