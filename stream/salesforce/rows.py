@@ -21,8 +21,9 @@ class Row(msgspec.Struct, eq=False):
     """One write that has been read and not yet settled, with the record it came in.
 
     `digest` stands for the content alone, so that two writes of one content are alike whatever events asked for
-    them. `tries` counts its own refusals, `suspected` the calls that failed as a whole with it inside;
-    `not_before` (monotonic seconds) holds it back. `waited` are the events of the writes it superseded.
+    them. `tries` counts its own refusals, `suspected` the calls that failed as a whole with it inside, `witnessed`
+    the calls that had passed when it last failed alone; `not_before` (monotonic seconds) holds it back. `waited`
+    are the events of the writes it superseded.
     """
 
     write: Write
@@ -35,6 +36,7 @@ class Row(msgspec.Struct, eq=False):
     seen: int = 0
     tries: int = 0
     suspected: int = 0
+    witnessed: int = -1
     not_before: float = 0.0
     matched_by: str | None = None
     waited: tuple[EventRef, ...] = ()

@@ -46,6 +46,7 @@ class Verdicts:
         self._attempts = attempts
         self._usage = usage
         self._strikes = 0
+        self._passes = 0
 
     # Rows
 
@@ -82,6 +83,7 @@ class Verdicts:
             return dead(row, error, stage)
         if kind is Kind.SPLIT and not alone:
             row.suspected = ALONE
+            row.not_before = now + self._pace.wait("row", 1)
             metrics.RETRIES.labels(kind.value).inc()
             return None
         return self.again(row, error, now, stage, kind)
@@ -123,28 +125,35 @@ class Verdicts:
         return []
 
     def _suspect(self, rows: Sequence[Row], error: RequestError, now: float) -> list[Settled]:
-        """Salesforce failed on the payload. One of the rows may be why: they go in smaller calls, and in the end
-        the one that fails alone is set aside. If call after call fails, no row is to blame."""
+        """Salesforce failed on the payload. One of the rows may be why, so they go in ever smaller calls. If call
+        after call fails, no row is to blame."""
+        if len(rows) == 1 and rows[0].suspected >= ALONE:
+            return self._failed_alone(rows[0], error, now)
         if error.kind is not Kind.SPLIT:
             self._strikes += 1
-        outage = self._strikes >= STRIKES
-        if outage:
-            self.close(ALL, AWAY, now, str(error))
-        settled = []
+            if self._strikes >= STRIKES:
+                self.close(ALL, AWAY, now, str(error))
         for row in rows:
             row.suspected += 1
             row.not_before = now + self._pace.wait("row", row.suspected)
-            if len(rows) == 1 and not outage:
-                told = RowError(error.code, error.message)
-                if one := self.again(row, told, now, "write", error.kind):
-                    settled.append(one)
-        return settled
+        return []
+
+    def _failed_alone(self, row: Row, error: RequestError, now: float) -> list[Settled]:
+        """It counts against the row only if other calls have passed since it last failed: else Salesforce may be
+        failing on everything."""
+        witnessed, row.witnessed = row.witnessed, self._passes
+        if self._passes > witnessed or error.kind is Kind.SPLIT:
+            told = self.again(row, RowError(error.code, error.message), now, "write", error.kind)
+            return [told] if told else []
+        row.not_before = now + self._pace.wait("row", row.suspected)
+        return []
 
     # Lanes
 
     def passed(self) -> None:
         """Salesforce answered: it is there, it knows us, and there is budget."""
         self._strikes = 0
+        self._passes += 1
         self.open(ALL)
 
     def close(self, name: str, reason: str, now: float, told: str) -> None:
