@@ -26,9 +26,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seed: int = 0
     daily_limit: int = 100_000
     daily_bulk_batches: int = 15_000
-    token_seconds: float = 7200
+    token_seconds: float = 7200.0
     token_calls: int = 0
-    latency_seconds: float = 0
+    latency_seconds: float = 0.0
     lock_wait_seconds: float = 0.5
     bulk_delay_seconds: float = 0.1
     query_page_rows: int = 2000
