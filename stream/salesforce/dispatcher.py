@@ -80,6 +80,7 @@ class Dispatcher:
         self._jobs = Jobs(port, self._verdicts, self._pace, desk)
         self._unchecked = set(settings.mapping)
         self._opened: float | None = None  # when the first row of the next window came
+        self._looked = _AT_ONCE  # when it was last looked what may go
         self._wake = asyncio.Event()
         self._window: asyncio.Task[None] | None = None
         self._holding = True  # no windows before partitions are owned
@@ -226,7 +227,8 @@ class Dispatcher:
     async def _sleep(self) -> None:
         """Until a window closes, a row or lane may be tried again, or something happens."""
         now = self._clock()
-        times = [self._lanes.next_trial(now), self._book.held_until(now)]
+        # What came due while a window was under way has not been looked at yet.
+        times = [self._lanes.next_trial(self._looked), self._book.held_until(self._looked)]
         if self._opened is not None and not self._holding:
             times.append(self._closes(now))
         due = min((at for at in times if at is not None), default=None)
@@ -257,6 +259,7 @@ class Dispatcher:
     # A window
 
     async def _turn(self) -> None:
+        self._looked = self._clock()
         if not await self._may_go():
             return
         limit = self._settings.writer.window_rows

@@ -19,7 +19,7 @@ from stream import metrics
 from stream.salesforce import bulk
 from stream.salesforce.bulk import Kept
 from stream.salesforce.errors import Kind, RequestError, job_kind
-from stream.salesforce.lanes import AWAY, CONFIGURATION, Pace
+from stream.salesforce.lanes import AWAY, CONFIGURATION, LOGIN, QUOTA, Pace
 from stream.salesforce.planner import Call
 from stream.salesforce.port import Job, Results, RowAnswer, Salesforce
 from stream.salesforce.rows import Row
@@ -30,6 +30,8 @@ from stream.salesforce.window import Claim
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+
+_WAITS = {Kind.REQUEST: AWAY, Kind.QUOTA: QUOTA, Kind.REAUTH: LOGIN}
 
 # Time for the rows of an earlier job to be read again, once the job has ended.
 READ_SECONDS = 30.0
@@ -106,6 +108,7 @@ class Jobs:
             self._kept[job] = Claim(job, call.object, _ends(call.rows))
             if not await self._desk.checkpoint():
                 await self._abort(job)  # a rebalance: the rows are somebody else's now
+                self._kept.pop(job, None)
                 return
             await self._port.upload(job, bulk.data([row.write for row in call.rows]))
             await self._begin(job)
@@ -199,7 +202,7 @@ class Jobs:
                 return await call()
             except RequestError as error:
                 failures += 1
-                reason = AWAY if error.kind is Kind.REQUEST else CONFIGURATION
+                reason = _WAITS.get(error.kind, CONFIGURATION)
                 metrics.RETRIES.labels(error.kind.value).inc()
                 log.warning("A Bulk job cannot be asked for (%s); tried again.", error.code)
                 await asyncio.sleep(self._pace.wait(reason, failures))

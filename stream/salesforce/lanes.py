@@ -94,6 +94,6 @@ class Lanes:
         lane = self._closed.get(name)
         return lane if lane is not None and now >= lane.until else None
 
-    def next_trial(self, now: float) -> float | None:
-        """When the next lane is to be tried."""
-        return min((lane.until for lane in self._closed.values() if lane.until > now), default=None)
+    def next_trial(self, after: float) -> float | None:
+        """When the next lane is to be tried, of the trials after a time."""
+        return min((lane.until for lane in self._closed.values() if lane.until > after), default=None)

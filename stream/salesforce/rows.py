@@ -37,7 +37,7 @@ class Row(msgspec.Struct, eq=False):
     tries: int = 0
     suspected: int = 0
     witnessed: int = -1
-    not_before: float = 0.0
+    not_before: float = float("-inf")
     matched_by: str | None = None
     waited: tuple[EventRef, ...] = ()
 

@@ -232,10 +232,10 @@ class Book:
         lanes = self._pending.values() if object_ is None else (self._pending.get(object_, {}),)
         return sum(len(rows) for rows in lanes)
 
-    def held_until(self, now: float) -> float | None:
-        """When the next row that is held back may go; None when no row is."""
+    def held_until(self, after: float) -> float | None:
+        """When the next row that is held back may go, of those held beyond a time; None when no row is."""
         held = (row.not_before for rows in self._pending.values() for row in rows.values())
-        return min((at for at in held if at > now), default=None)
+        return min((at for at in held if at > after), default=None)
 
 
 def _by_age(later: Row, earlier: Row) -> tuple[Row, Row]:

@@ -14,7 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -23,6 +23,8 @@ from stream.salesforce.budget import Usage
 from stream.salesforce.errors import Kind, RequestError, job_kind, row_error
 from stream.salesforce.port import Description, Field, Job, Results, RowAnswer
 from stream.settings import CUSTOMER_ID_FIELD, DEFAULT_MAPPING
+
+_T = TypeVar("_T")
 
 PREFIXES = {"Account": "001", "Contact": "003", "Opportunity": "006"}
 REQUIRED = {"Account": "Name", "Contact": "LastName", "Opportunity": "StageName"}
@@ -224,7 +226,7 @@ class FakeSalesforce:
                 raise fault.error
         return None
 
-    def _end(self, error: RequestError | None, answer: Any) -> Any:
+    def _end(self, error: RequestError | None, answer: _T) -> _T:
         if error is not None:
             raise error
         return answer
