@@ -232,12 +232,13 @@ class Jobs:
         outcomes: list[Outcome] = []
 
         def work(dml: Dml) -> None:
-            outcomes[:] = _write(dml, entity, info, told)
+            # It may have been aborted, and even deleted, while it waited for a lock.
+            outcomes[:] = _write(dml, entity, info, told) if self._live(job) else []
 
         def keep(changes: list[Change]) -> None:
             done = {info.done + n: _done(outcome) for n, outcome in enumerate(outcomes)}
             job.outcomes |= done
-            info.done += len(rows)
+            info.done += len(outcomes)
             info.failed += sum(1 for each in done.values() if each.error is not None)
             info.working += int((time.monotonic() - started) * 1000)
             progress = {number: msgspec.json.encode(each) for number, each in done.items()}

@@ -123,6 +123,21 @@ async def test_a_job_waits_for_locks_too(call: Caller) -> None:
     assert bad["sf__Error"].startswith("UNABLE_TO_LOCK_ROW:")
 
 
+async def test_a_job_that_is_aborted_while_it_waits_writes_nothing(call: Caller) -> None:
+    await call.upsert("Account", {KEY: "cus_1", "Name": "a"})
+    account = call.org.store.find("Account", KEY, "cus_1")
+    call.org.locks.take(account)
+    await call.options(lock_wait_seconds=30)
+    job = await call.job(f"{KEY},Name\ncus_1,b\ncus_2,c\n")
+    await call.until(job, "InProgress")
+    assert (await call("PATCH", job, json={"state": "Aborted"})).body["state"] == "Aborted"
+    call.org.locks.free(account)
+    told = await call.until(job, "Aborted")
+    assert told["numberRecordsProcessed"] == 0
+    assert len(await call.results(job, "unprocessedRecords")) == 2
+    assert await call.select("SELECT Name FROM Account") == [{"Name": "a"}]
+
+
 async def test_seeding_is_free_and_whole(call: Caller) -> None:
     seed = {
         "Account": [{"Name": "Acme", "Website": "acme.example", KEY: "cus_1"}, {"Name": "Bolt"}],
