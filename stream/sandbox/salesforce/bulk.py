@@ -66,7 +66,7 @@ def _create(work: Work, call: Call) -> Answer:
         if field is None or not (field.external_id or field.id_lookup):
             raise _invalid(f"InvalidJob : Invalid external ID field {told.get('externalIdFieldName')}")
         key = field.name
-    delimiter, line_ending = told.get("columnDelimiter", "COMMA"), told.get("lineEnding", "LF")
+    delimiter, line_ending = str(told.get("columnDelimiter", "COMMA")), str(told.get("lineEnding", "LF"))
     if delimiter not in DELIMITERS or line_ending not in LINE_ENDINGS:
         raise _invalid(f"InvalidJob : Invalid columnDelimiter {delimiter} or lineEnding {line_ending}")
     if call.attachment is not None and len(call.attachment.decode(errors="replace")) > MAX_INLINE_CHARACTERS:
