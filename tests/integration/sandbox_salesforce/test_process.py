@@ -49,8 +49,8 @@ async def running(*arguments: str) -> AsyncIterator[Running]:
         yield found
     finally:
         if process.returncode is None:
-            process.kill()
-            await process.wait()
+            process.terminate()  # so that it takes its temporary folder with it
+            await asyncio.wait_for(process.wait(), DEADLINE_SECONDS)
 
 
 def trusted(org: Running) -> bytes | None:
