@@ -39,9 +39,9 @@ class InternalServer:
                 web.get("/metrics", self._metrics),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=75)
+        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=75, shutdown_timeout=1)
         await self._runner.setup()
-        await web.SockSite(self._runner, self._socket, backlog=BACKLOG, shutdown_timeout=1).start()
+        await web.SockSite(self._runner, self._socket, backlog=BACKLOG).start()
 
     async def stop(self) -> None:
         """Stops to serve, and gives the address back."""

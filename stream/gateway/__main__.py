@@ -11,6 +11,7 @@ import sys
 from stream.gateway.connections import Server
 from stream.gateway.kafkalog import KafkaLog
 from stream.gateway.processes import together
+from stream.gateway.quiet import quieten
 from stream.gateway.webhook import PATH, Webhooks
 from stream.internal import InternalServer
 from stream.kafka.client import options
@@ -37,6 +38,7 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> None:
 
 async def _serve(settings: Settings, keys: Keys, stop: asyncio.Event) -> None:
     of = settings.gateway
+    quieten("aiokafka")
     _raise_file_limit()
     kafka = KafkaLog(
         options(settings.kafka), STRIPE_EVENTS, timeout=of.produce_timeout_seconds, most=of.max_in_flight
@@ -55,6 +57,7 @@ async def _serve(settings: Settings, keys: Keys, stop: asyncio.Event) -> None:
         await stop.wait()
     finally:
         listener.close()
+        log.info("Stopping; what is under way is finished.")
         await server.drain(DRAIN_SECONDS)
         sweeper.cancel()
         await kafka.stop()

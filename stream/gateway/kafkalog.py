@@ -40,6 +40,7 @@ CLOSE_SECONDS = 3.0
 
 NOT_YET = "Kafka is not connected yet."
 SILENT = "Kafka does not answer."
+STOPPED = "The gateway is stopping."
 
 _FORBIDDEN = (
     AuthenticationFailedError,
@@ -90,6 +91,7 @@ class KafkaLog:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._away = STOPPED
         await self._disconnect()
 
     def trouble(self) -> str | None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from stream.gateway.webhook import PATH
 from stream.listen import address, bind, parse
-from stream.settings import Settings
-from stream.supervisor import Child, Supervisor
+from stream.settings import SettingError, Settings
+from stream.supervisor import Child, ChildError, Supervisor
 
 log = logging.getLogger("stream.gateway")
 
@@ -20,7 +20,8 @@ async def together(settings: Settings, stop: asyncio.Event) -> None:
 
     Each is a gateway of one process, with an internal port of its own: the first has `metrics_listen`, the
     next the port after it, and so on. They end with this process, however it ends. Their process IDs are in
-    `gateway/processes.json` under the state folder. Raises SettingError, and ChildError when they cannot run.
+    `gateway/processes.json` under the state folder. Raises SettingError when this process or one of them
+    finds a setting wrong.
     """
     of = settings.gateway
     # Bound and never listening: it keeps the port while a process is started again, and finds one for port 0.
@@ -45,6 +46,8 @@ async def together(settings: Settings, stop: asyncio.Event) -> None:
         told.cancel()
         if supervisor.failed.done():
             supervisor.failed.result()
+    except ChildError as error:
+        raise SettingError(str(error)) from None
     finally:
         await supervisor.stop()
         held.close()
