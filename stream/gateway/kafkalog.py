@@ -13,7 +13,6 @@ from aiokafka.errors import (
     AuthenticationFailedError,
     ClusterAuthorizationFailedError,
     KafkaError,
-    ProducerClosed,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
@@ -182,14 +181,16 @@ class KafkaLog:
         producer, self._producer = self._producer, None
         if producer is None:
             return
-        stopping = asyncio.create_task(producer.stop())
-        done, _ = await asyncio.wait([stopping], timeout=CLOSE_SECONDS)
-        if not done:
-            # aiokafka waits for its batches for ever; nobody else does any more.
-            producer._message_accumulator.fail_all(ProducerClosed())
-        with suppress(Exception):
-            await asyncio.wait_for(stopping, CLOSE_SECONDS)
-        await producer.client.close()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await producer.flush()
+                await producer.stop()
+        except Exception:
+            # aiokafka's stop would wait for its batches for ever; nobody else waits for them any more.
+            producer._closed = True
+            with suppress(Exception):
+                await asyncio.wait_for(producer._sender.close(), CLOSE_SECONDS)
+            await producer.client.close()
 
     def _tell(self, away: str | None) -> None:
         """Sets why Kafka cannot be used, and logs it when it changes."""

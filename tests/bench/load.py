@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 import time
 from collections import Counter
@@ -100,5 +99,4 @@ async def main(address: str, connections: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    socket.setdefaulttimeout(None)
     uvloop.run(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))

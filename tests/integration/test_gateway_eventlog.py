@@ -114,7 +114,7 @@ async def test_a_producer_out_of_sequence_is_replaced(topics: str) -> None:
 
 
 async def test_after_a_long_outage_the_client_begins_anew(
-    topics: str, broker: Broker, monkeypatch: pytest.MonkeyPatch
+    topics: str, broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(kafkalog, "FORGET_SECONDS", 1.0)
     monkeypatch.setattr(kafkalog, "PROBE_SECONDS", 0.2)
@@ -138,6 +138,7 @@ async def test_after_a_long_outage_the_client_begins_anew(
     numbers = [int(dict(record.headers)["number"]) for record in await records(topics)]
     assert {1, 50} <= set(numbers)
     assert len(numbers) == len(set(numbers))
+    assert not [record for record in caplog.records if record.name == "asyncio"], "no task was left behind"
 
 
 async def test_events_that_cannot_wait_are_refused_and_the_rest_is_kept(topics: str) -> None:

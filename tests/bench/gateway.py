@@ -1,0 +1,242 @@
+"""The gateway, with its durable ack, beside a bare aiohttp handler that only reads the body.
+
+`python -m tests.bench.gateway` runs it alone. Both servers, Kafka and the load client share the machine; the
+two are measured in turn, several times, on the same connections and the same signed 2.7 KB events, and the
+ratio is the median of the rounds' ratios.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from stream.gateway.webhook import PATH
+from stream.kafka.broker import Broker
+from stream.kafka.client import create_topics
+from stream.settings import Kafka
+from stream.stages import free_address
+from stream.stripe.signature import sign
+
+SECRET = "whsec_benchmark"
+CUSTOMERS = 5_000
+BODY_BYTES = 2_700
+# The first seconds of a Java process are not those of a Kafka that has been running.
+WARM_UP_SECONDS = 5.0
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """What was seen. Rates are requests a second; `ratio` is the gateway's rate to the bare handler's, and
+    `lowest` and `highest` are those of single rounds. CPU is the gateway process' own, in seconds per million
+    events, against the bare handler's."""
+
+    connections: int
+    bare: float
+    gateway: float
+    ratio: float
+    lowest: float
+    highest: float
+    p50_ms: float
+    p99_ms: float
+    cpu_seconds_per_million: float
+    bare_cpu_seconds_per_million: float
+
+
+def events(count: int) -> list[bytes]:
+    """Whole HTTP requests with events of many customers, signed now (so good for five minutes)."""
+    now = int(time.time())
+    return [_request(_event(number, now), now) for number in range(count)]
+
+
+def _event(number: int, now: int) -> bytes:
+    customer = f"cus_{number % CUSTOMERS:014}"
+    subscription: dict[str, Any] = {
+        "id": f"sub_{number:024}",
+        "object": "subscription",
+        "billing_mode": {"type": "flexible"},
+        "cancel_at_period_end": False,
+        "currency": "usd",
+        "customer": customer,
+        "items": {"object": "list", "data": [_item(item, now) for item in range(4)], "has_more": False},
+        "latest_invoice": f"in_{number:024}",
+        "metadata": {},
+        "status": "active",
+    }
+    event = {
+        "id": f"evt_{number:024}",
+        "object": "event",
+        "api_version": "2026-09-30.endive",
+        "created": now,
+        "data": {"object": subscription, "previous_attributes": {"cancel_at_period_end": True}},
+        "livemode": True,
+        "pending_webhooks": 1,
+        "request": {"id": None, "idempotency_key": None},
+        "type": "customer.subscription.updated",
+    }
+    room = BODY_BYTES - len(json.dumps(event))
+    subscription["metadata"] = {"note": "x" * (room - len('"note": ""'))}
+    return json.dumps(event).encode()
+
+
+def _item(number: int, now: int) -> dict[str, Any]:
+    return {
+        "id": f"si_{number:024}",
+        "object": "subscription_item",
+        "current_period_end": now + 2_592_000,
+        "current_period_start": now,
+        "metadata": {},
+        "price": {
+            "id": f"price_{number:024}",
+            "object": "price",
+            "active": True,
+            "billing_scheme": "per_unit",
+            "currency": "usd",
+            "recurring": {"interval": "month", "interval_count": 1, "usage_type": "licensed"},
+            "unit_amount": 2_000,
+            "unit_amount_decimal": "2000",
+        },
+        "quantity": 1,
+    }
+
+
+def _request(body: bytes, now: int) -> bytes:
+    """As Stripe sends it."""
+    head = (
+        f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json; charset=utf-8\r\n"
+        "Cache-Control: no-cache\r\nUser-Agent: Stripe/1.0 (+https://stripe.com/docs/webhooks)\r\n"
+        f"Accept: */*; q=0.5, application/xml\r\nContent-Length: {len(body)}\r\n"
+        f"Stripe-Signature: {sign(body, SECRET, now)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+@asynccontextmanager
+async def _process(*arguments: str, **environment: str) -> AsyncIterator[int]:
+    """A Python module as a child; gives its process ID."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *arguments, env={**os.environ, **environment}, stdout=asyncio.subprocess.DEVNULL
+    )
+    try:
+        yield process.pid
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _answers(address: str) -> None:
+    """Waits until something listens."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(*address.rsplit(":", 1))
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            await writer.wait_closed()
+            return
+
+
+async def _ready(internal: str) -> None:
+    async with asyncio.timeout(30), aiohttp.ClientSession() as client:
+        while True:
+            try:
+                async with client.get(f"http://{internal}/readyz") as answer:
+                    if answer.status == 200:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.05)
+
+
+def _cpu(pid: int) -> float:
+    """CPU seconds that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def _load(address: str, requests: bytes, connections: int, seconds: float) -> dict[str, Any]:
+    """One run of the load client. Raises RuntimeError when any answer was not 200."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.load", address, str(connections), str(seconds)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    told, _ = await process.communicate(requests)
+    seen: dict[str, Any] = json.loads(told)
+    if set(seen["codes"]) != {"200"} or seen["errors"]:
+        raise RuntimeError(f"The server at {address} did not answer everything with 200: {seen}")
+    return seen
+
+
+async def measure(brokers: str, *, connections: int = 64, seconds: float = 5.0, rounds: int = 5) -> Figures:
+    """Measures both, on a Kafka that has the topics. Takes about `2 * rounds * seconds` and some more."""
+    bare, gateway, internal = free_address(), free_address(), free_address()
+    runs: dict[str, list[dict[str, Any]]] = {bare: [], gateway: []}
+    cpu = {bare: 0.0, gateway: 0.0}
+    async with AsyncExitStack() as stack:
+        pids = {
+            bare: await stack.enter_async_context(_process("tests.bench.bare", *bare.split(":"))),
+            gateway: await stack.enter_async_context(
+                _process(
+                    "stream.gateway",
+                    KAFKA_BROKERS=brokers,
+                    STRIPE_WEBHOOK_SECRETS=SECRET,
+                    GATEWAY_LISTEN=gateway,
+                    GATEWAY_METRICS_LISTEN=internal,
+                )
+            ),
+        }
+        await _answers(bare)
+        await _ready(internal)
+        for number in range(rounds + 1):
+            whole = b"".join(len(each).to_bytes(4) + each for each in events(5_000))
+            for address in (bare, gateway) if number % 2 else (gateway, bare):
+                before = _cpu(pids[address])
+                seen = await _load(address, whole, connections, seconds if number else WARM_UP_SECONDS)
+                if number:
+                    runs[address].append(seen)
+                    cpu[address] += _cpu(pids[address]) - before
+    rates = {address: [run["answered"] / run["seconds"] for run in seen] for address, seen in runs.items()}
+    ratios = [ours / theirs for ours, theirs in zip(rates[gateway], rates[bare], strict=True)]
+    million = {address: sum(run["answered"] for run in seen) / 1e6 for address, seen in runs.items()}
+    return Figures(
+        connections=connections,
+        bare=statistics.median(rates[bare]),
+        gateway=statistics.median(rates[gateway]),
+        ratio=statistics.median(ratios),
+        lowest=min(ratios),
+        highest=max(ratios),
+        p50_ms=1000 * statistics.median(run["p50"] for run in runs[gateway]),
+        p99_ms=1000 * statistics.median(run["p99"] for run in runs[gateway]),
+        cpu_seconds_per_million=cpu[gateway] / million[gateway],
+        bare_cpu_seconds_per_million=cpu[bare] / million[bare],
+    )
+
+
+async def _alone() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        broker = Broker(Path(folder))
+        broker.start()
+        try:
+            await create_topics(Kafka(brokers=[broker.address]))
+            for connections in (64, 256):
+                figures = await measure(broker.address, connections=connections)
+                print(msgspec.json.format(msgspec.json.encode(figures)).decode(), flush=True)
+        finally:
+            broker.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(_alone())
