@@ -18,7 +18,7 @@ from stream.records import RowError, decode_write
 from stream.salesforce import budget, bulk, org
 from stream.salesforce.bulk import Kept
 from stream.salesforce.confirmed import Confirmed
-from stream.salesforce.errors import RequestError
+from stream.salesforce.errors import Kind, RequestError
 from stream.salesforce.jobs import Desk, Jobs, claims
 from stream.salesforce.lanes import ALL, CONFIGURATION, QUOTA, Lane, Lanes, Pace
 from stream.salesforce.outbox import Log, Outbox
@@ -317,8 +317,10 @@ class Dispatcher:
         try:
             usage = await self._port.limits()
         except RequestError as error:
-            self._verdicts.refused((), error, now, ALL)
-            return False
+            if error.kind is not Kind.CONFIGURATION:
+                self._verdicts.refused((), error, now, ALL)
+                return False
+            usage = self._port.usage  # our user may not see the limits, but the answer's header tells as much
         if budget.spent(usage, self._settings.salesforce.budget_share):
             self._verdicts.close(ALL, QUOTA, now, gate.told)
             return False

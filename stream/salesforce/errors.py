@@ -129,7 +129,15 @@ def _told(body: bytes) -> tuple[str, str]:
         return "", ""
     code = first.get("errorCode") or first.get("exceptionCode") or first.get("error") or ""
     message = first.get("message") or first.get("exceptionMessage") or first.get("error_description") or ""
-    return str(code), str(message)
+    return str(code), _without_query(str(code), str(message))
+
+
+def _without_query(code: str, message: str) -> str:
+    """What Salesforce quotes of a SOQL query may hold names and addresses, which are not for a log."""
+    if code == "MALFORMED_QUERY":
+        return "Salesforce does not understand a query of ours."
+    _, quoted, reason = message.partition("ERROR at Row:")
+    return reason.partition("\n")[2] if quoted else message
 
 
 def request_kind(status: int, code: str, message: str = "") -> Kind:

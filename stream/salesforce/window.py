@@ -89,7 +89,9 @@ class Book:
 
     def forget(self) -> None:
         """Drops everything: on a rebalance every partition is revoked and read again from its commit."""
-        self.__init__()  # type: ignore[misc]
+        for held in (self._pending, self._flying, self._accounts, self._offsets, self._claims):
+            held.clear()
+        self.rows = self.bytes = 0
 
     def committable(self) -> dict[int, int]:
         """By partition, the offset up to which everything is settled; nothing for partitions not read yet."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,12 +13,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from stream.kafka.batches import BatchProducer, Record
+from stream.kafka.broker import Broker
 from stream.records import Match, Result, Write, decode_result, encode
 from stream.salesforce.bulk import read_metadata
 from stream.sandbox.salesforce import Fault, LocalSalesforce, Options
@@ -205,14 +208,30 @@ async def seeded(sandbox: LocalSalesforce, object_: str, **fields: Any) -> str:
     return made
 
 
+def free_listen() -> str:
+    """A loopback address that nothing listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
 def customers(count: int) -> list[Write]:
     return [write for n in range(count) for write in (account(f"cus_{n}"), contact(f"cus_{n}"))]
 
 
 async def test_customers_are_created_and_told_of_and_committed(line: Line, sandbox: LocalSalesforce) -> None:
     await line.put(*customers(300))
-    async with writer(line, sandbox):
+    listen = free_listen()
+    async with writer(line, sandbox, WRITER_METRICS_LISTEN=listen), aiohttp.ClientSession() as http:
         results = await line.until(600)
+        async with http.get(f"http://{listen}/readyz") as ready:
+            assert ready.status == 200
+        async with http.get(f"http://{listen}/metrics") as answer:
+            exported = await answer.text()
+    assert 'revstream_salesforce_rows_total{object="Contact",outcome="created"} 300.0' in exported
+    assert "revstream_end_to_end_duration_seconds_count 600.0" in exported
+    assert 'revstream_salesforce_requests_total{code="200",operation="collections_upsert"}' in exported
+    assert "revstream_salesforce_api_limit 100000.0" in exported
     assert counts(results) == {("Account", "created"): 300, ("Contact", "created"): 300}
     held = records(sandbox, "Account")
     assert all(r.salesforce_id == held[r.external_id]["Id"] for r in results if r.object == "Account")
@@ -422,6 +441,26 @@ async def test_two_writers_share_the_partitions_and_write_each_record_once(
     }
     assert {r.outcome for r in told} <= {"created", "updated", "unchanged", "superseded"}
     assert "Partitions: none" not in second.said
+
+
+async def test_kafka_killed_and_started_again(line: Line, broker: Broker, sandbox: LocalSalesforce) -> None:
+    async with writer(line, sandbox):
+        await line.put(*(account(f"cus_{n}") for n in range(20)))
+        await line.until(20)
+        await line.put(*(account(f"cus_{n}") for n in range(20, 400)))
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGKILL)
+        await until(lambda: broker.pid is None)
+        broker.launch()
+        await asyncio.to_thread(broker.await_answer)
+        await until_all(line, 400)
+    assert set(records(sandbox, "Account")) == {f"cus_{n}" for n in range(400)}
+
+
+async def until_all(line: Line, count: int) -> None:
+    """Until every one of so many customers has a result: some may have two, after a crash."""
+    while len({result.external_id for result in line.results}) < count:
+        await line.until(len(line.results) + 1)
 
 
 async def test_a_wrong_setting_ends_at_once_with_one_line(line: Line, sandbox: LocalSalesforce) -> None:

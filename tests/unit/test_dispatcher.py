@@ -484,3 +484,24 @@ async def test_no_customer_is_ever_in_two_calls_at_once() -> None:
     assert fake.overlaps == []
     assert len(desk.log.results) == 3000
     assert fake.calls["upsert"] == 16
+
+
+async def test_a_user_who_may_not_see_the_limits_goes_by_the_header() -> None:
+    fake = FakeSalesforce(limit=1000)
+    forbidden = RequestError(Kind.CONFIGURATION, "INSUFFICIENT_ACCESS", "", 403)
+    async with at_work(fake, config=settings(salesforce={"budget_share": 0.5})) as desk:
+        desk.put(account("cus_1"))
+        await desk.done()
+        fake.fail("limits", forbidden, times=10_000)
+        fake.used = 550
+        desk.put(account("cus_2"))
+        await desk.done()
+        asked = fake.calls["limits"]
+        desk.put(account("cus_3"))
+        async with asyncio.timeout(10):
+            while fake.calls["limits"] < asked + 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        assert desk.dispatcher.trouble == {"all": "quota"}
+        fake.used = 10
+        await desk.done()
+        assert desk.dispatcher.trouble == {}

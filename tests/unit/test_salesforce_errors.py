@@ -134,3 +134,16 @@ def test_a_bulk_error_is_taken_apart(text: str, error: tuple[str, tuple[str, ...
 def test_a_failed_job_is_an_administrators_matter_when_it_says_so() -> None:
     assert job_kind("InvalidBatch : Field name not found : X__c") is Kind.CONFIGURATION
     assert job_kind("TooManyRetries : Tried more than 20 times") is Kind.REQUEST
+
+
+def test_what_salesforce_quotes_of_a_query_is_left_out() -> None:
+    quoted = (
+        "\nEmail IN ('ada@x.example') AND Foo__c = 1\n                     ^\nERROR at Row:1:Column:62\n"
+        "No such column 'Foo__c' on entity 'Contact'."
+    )
+    told = RequestError.of(400, json.dumps([{"errorCode": "INVALID_FIELD", "message": quoted}]).encode())
+    assert told.message == "No such column 'Foo__c' on entity 'Contact'."
+    told = RequestError.of(
+        400, b'[{"errorCode":"MALFORMED_QUERY","message":"unexpected token: ada@x.example"}]'
+    )
+    assert "ada" not in str(told)
