@@ -24,7 +24,7 @@ from stream.salesforce.lanes import ALL, CONFIGURATION, QUOTA, Lane, Lanes, Pace
 from stream.salesforce.outbox import Log, Outbox
 from stream.salesforce.planner import CALL_ROWS
 from stream.salesforce.port import Salesforce
-from stream.salesforce.rows import Row, digest
+from stream.salesforce.rows import Row, row
 from stream.salesforce.settle import UNDECODABLE, dead, unreadable
 from stream.salesforce.turn import Turn
 from stream.salesforce.verdicts import Verdicts
@@ -171,11 +171,11 @@ class Dispatcher:
         try:
             write = decode_write(value)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            row = unreadable(partition, offset, key, value, headers)
-            self._book.note(row)
-            self._outbox.add([dead(row, RowError(UNDECODABLE, str(error)), "decode")])
+            broken = unreadable(partition, offset, key, value, headers)
+            self._book.note(broken)
+            self._outbox.add([dead(broken, RowError(UNDECODABLE, str(error)), "decode")])
             return
-        older = self._book.add(Row(write, partition, offset, key, value, headers, digest(write)))
+        older = self._book.add(row(write, partition, offset, key, value, headers))
         if older is not None:
             self._outbox.superseded([older])
 

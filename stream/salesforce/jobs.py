@@ -107,18 +107,16 @@ class Jobs:
             job = await self._port.create_job(call.object, call.field)
             self._kept[job] = Claim(job, call.object, _ends(call.rows))
             if not await self._desk.checkpoint():
-                await self._abort(job)  # a rebalance: the rows are somebody else's now
-                self._kept.pop(job, None)
+                self._kept.pop(job, None)  # a rebalance: the rows are somebody else's now
+                await self._withdraw(job)
                 return
             await self._port.upload(job, bulk.data([row.write for row in call.rows]))
             await self._begin(job)
         except RequestError as error:
-            if job is not None:
-                await self._abort(job)
-                self._kept.pop(job, None)
-            settled = self._verdicts.refused(call.rows, error, time.monotonic(), call.object)
-            await self._end(call.rows, settled)
-            return
+            if job is None or not _begun(await self._withdraw(job)):
+                await self._refused(call, error)
+                self._kept.pop(job or "", None)
+                return
         log.info("Bulk job %s has begun: %d rows of %s.", job, len(call.rows), call.object)
         ended = await self._ended(job)
         answers = await self._answers(ended, call.rows, call.field, compare=False)
@@ -130,18 +128,29 @@ class Jobs:
         try:
             await self._port.start_job(job)
         except RequestError as error:
-            if error.kind is not Kind.REQUEST:
-                raise
-            known = await self._state(job)
-            if known is None or known.state == "Open":
+            if error.kind is not Kind.REQUEST or not _begun(await self._state(job)):
                 raise
 
-    async def _abort(self, job: str) -> None:
-        try:
-            await self._port.abort_job(job)
-        except RequestError as error:
-            # An open job that nobody closes does nothing, and Salesforce removes it in time.
-            log.warning("Bulk job %s cannot be aborted: %s", job, error.code)
+    async def _refused(self, call: Call, error: RequestError) -> None:
+        """The job did not come about. Unless its data is too large, that says nothing of its rows."""
+        suspects = call.rows if error.kind is Kind.SPLIT else ()
+        settled = self._verdicts.refused(suspects, error, time.monotonic(), call.object)
+        await self._end(call.rows, settled)
+
+    async def _withdraw(self, job: str) -> Job | None:
+        """Aborts a job that is open, and gives what it is then. It may have begun all the same: a request that got
+        no answer can still arrive, so an open job is not left behind."""
+        failures = 0
+        while True:
+            try:
+                await self._port.abort_job(job)
+            except RequestError as error:
+                log.warning("Bulk job %s cannot be aborted: %s", job, error.code)
+            known = await self._state(job)
+            if known is None or known.state != "Open":
+                return known
+            failures += 1
+            await asyncio.sleep(self._pace.wait(AWAY, failures))
 
     # A job of an earlier life
 
@@ -149,9 +158,8 @@ class Jobs:
         log.info("Bulk job %s of an earlier run is taken up again.", claim.job)
         known = await self._state(claim.job)
         if known is not None and known.state == "Open":
-            await self._abort(claim.job)
-            known = await self._state(claim.job)
-        if known is not None and known.state != "Open":
+            known = await self._withdraw(claim.job)
+        if known is not None:
             known = await self._ended(claim.job)
         await self._until_read(claim)
         rows = list(claim.rows.values())
@@ -161,7 +169,6 @@ class Jobs:
             answers = await self._answers(known, rows, field, compare=True)
             await self._judge(known, rows, answers)
         self._kept.pop(claim.job, None)
-        await self._desk.settle(())
 
     async def _until_read(self, claim: Claim) -> None:
         """Until its rows are read again. Retention may have removed some, so there is an end to it."""
@@ -243,6 +250,10 @@ class Jobs:
         await self._desk.settle(settled)
         done = {id(one.row) for one in settled}
         await self._desk.release(row for row in rows if id(row) not in done)
+
+
+def _begun(job: Job | None) -> bool:
+    return job is not None and job.state not in ("Open", "Aborted")
 
 
 def _ends(rows: Iterable[Row]) -> dict[int, int]:

@@ -13,7 +13,7 @@ from itertools import groupby
 
 import msgspec
 
-from stream.salesforce.rows import Row, body, fits_csv
+from stream.salesforce.rows import Row, fits_csv
 
 CALL_ROWS = 200  # sObject Collections
 CALL_BYTES = 4 * 1024 * 1024  # of a request; large enough for 200 rows of 20 KB
@@ -66,7 +66,7 @@ def _job(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     job: list[Row] = []
     size = 0
     for _, customer in _customers(rows):
-        size += sum(len(body(row.write)) for row in customer)
+        size += sum(row.size for row in customer)
         if job and (len(job) + len(customer) > JOB_ROWS or size > JOB_BYTES):
             break
         job += customer
@@ -93,7 +93,7 @@ def _phase(rows: Sequence[Row]) -> tuple[tuple[Call, ...], list[Row]]:
         mine: list[Row] = []
         size = 0
         for row in customer:
-            size += len(body(row.write))
+            size += row.size
             fits = len(mine) < room and (not mine or size <= CALL_BYTES)
             (mine if fits and _room(row) == room else left).append(row)
         by_room[room].append(mine)
@@ -106,7 +106,7 @@ def _packed(customers: Iterable[Sequence[Row]], room: int) -> Iterable[Call]:
     rows: list[Row] = []
     size = 0
     for customer in customers:
-        weight = sum(len(body(row.write)) for row in customer)
+        weight = sum(row.size for row in customer)
         if rows and (len(rows) + len(customer) > room or size + weight > CALL_BYTES):
             yield _call(rows)
             rows, size = [], 0

@@ -21,9 +21,9 @@ class Row(msgspec.Struct, eq=False):
     """One write that has been read and not yet settled, with the record it came in.
 
     `digest` stands for the content alone, so that two writes of one content are alike whatever events asked for
-    them. `tries` counts its own refusals, `suspected` the calls that failed as a whole with it inside, `witnessed`
-    the calls that had passed when it last failed alone; `not_before` (monotonic seconds) holds it back. `waited`
-    are the events of the writes it superseded.
+    them; `size` is its bytes as JSON. `tries` counts its own refusals, `suspected` the calls that failed as a
+    whole with it inside, `witnessed` the calls that had passed when it last failed alone; `not_before` (monotonic
+    seconds) holds it back. `waited` are the events of the writes it superseded.
     """
 
     write: Write
@@ -33,6 +33,7 @@ class Row(msgspec.Struct, eq=False):
     value: bytes
     headers: tuple[tuple[str, bytes], ...] = ()
     digest: bytes = b""
+    size: int = 0
     seen: int = 0
     tries: int = 0
     suspected: int = 0
@@ -47,9 +48,18 @@ class Row(msgspec.Struct, eq=False):
         return [f"{parent.object}:{parent.external_id}" for parent in self.write.parents.values()]
 
 
-def digest(write: Write) -> bytes:
-    """Sixteen bytes that stand for what the write says."""
-    return blake2b(body(write), digest_size=16).digest()
+def row(
+    write: Write,
+    partition: int,
+    offset: int,
+    key: bytes | None = None,
+    value: bytes = b"",
+    headers: tuple[tuple[str, bytes], ...] = (),
+) -> Row:
+    """A write that has just been read."""
+    content = body(write)
+    digest = blake2b(content, digest_size=16).digest()
+    return Row(write, partition, offset, key, value, headers, digest, len(content))
 
 
 def body(write: Write) -> bytes:

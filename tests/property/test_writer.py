@@ -14,6 +14,7 @@ from stream.records import Match, Write
 from stream.salesforce.errors import Kind, RequestError
 from stream.salesforce.planner import CALL_ROWS, plan
 from stream.salesforce.rows import Row
+from stream.salesforce.rows import row as make_row
 from stream.salesforce.window import Book
 from tests.fakes import desk
 from tests.fakes.salesforce import FakeSalesforce, no_answer
@@ -56,7 +57,7 @@ def test_no_offset_moves_past_an_unsettled_row(
             offset = offsets[partition] + gap
             assert book.begin(partition, offset)
             assert not book.begin(partition, offset), "read twice"
-            row = Row(write(customer, object_, version, "x"), partition, offset, b"", b"")
+            row = make_row(write(customer, object_, version, "x"), partition, offset)
             offsets[partition] = offset + 1
             unsettled[partition].add(offset)
             if older := book.add(row):
@@ -96,17 +97,10 @@ _rows = st.lists(
 def test_a_plan_keeps_every_row_once_and_every_customer_in_one_call_at_a_time(
     shapes: list[tuple[int, int, str]], bulk_from: int, job_running: bool
 ) -> None:
-    rows = [
-        Row(
-            replace(account(f"rec_{n}", Description=text), account=f"cus_{customer}"),
-            0,
-            n,
-            b"",
-            b"",
-            suspected=s,
-        )
-        for n, (customer, s, text) in enumerate(shapes)
-    ]
+    rows = []
+    for n, (customer, suspected, text) in enumerate(shapes):
+        rows.append(make_row(replace(account(f"rec_{n}", Description=text), account=f"cus_{customer}"), 0, n))
+        rows[-1].suspected = suspected
     made = plan(rows, bulk_from=bulk_from, job_running=job_running)
     jobs = [made.job] if made.job else []
     sent = [row for call in [*jobs, *(call for phase in made.phases for call in phase)] for row in call.rows]
@@ -130,7 +124,7 @@ def test_of_one_record_the_newest_write_is_kept(writes: list[tuple[int, int, str
     for offset, (_, customer, object_, version, _) in enumerate(writes):
         book.begin(0, offset)
         one = write(customer, object_, version, str(offset))
-        book.add(Row(one, 0, offset, b"", b""))
+        book.add(make_row(one, 0, offset))
         if one.key not in newest or one.version >= newest[one.key].version:
             newest[one.key] = one
     kept: dict[str, Write] = {}

@@ -296,3 +296,34 @@ async def test_the_quota_ends_in_the_middle_of_a_job() -> None:
         await desk.done()
     assert len(fake.jobs) == 1
     assert counts(desk.log) == {("Account", "created"): 30}
+
+
+async def test_a_begin_that_arrives_late_is_not_overtaken_by_a_second_job() -> None:
+    fake = FakeSalesforce()
+    fake.fail("start_job")
+    fake.fail("abort_job", times=3)
+    order: list[str] = []
+
+    async def note(operation: str) -> None:
+        order.append(operation)
+
+    fake.before = note
+    async with at_work(fake, config=BULK) as desk:
+        desk.put(*(account(f"cus_{n}") for n in range(30)))
+        await desk.done()
+    # The first job is certain to do nothing before its rows go again.
+    assert order.count("abort_job") == 4
+    assert order.index("create_job", order.index("create_job") + 1) > max(
+        n for n, operation in enumerate(order) if operation == "abort_job"
+    )
+    assert counts(desk.log) == {("Account", "created"): 30}
+
+
+async def test_a_job_that_salesforce_fails_to_make_casts_no_suspicion_on_its_rows() -> None:
+    fake = FakeSalesforce()
+    fake.fail("create_job", RequestError(Kind.REQUEST, "UNKNOWN_EXCEPTION", "", 500))
+    async with at_work(fake, config=BULK) as desk:
+        desk.put(*(account(f"cus_{n}") for n in range(30)))
+        await desk.done()
+    assert fake.sent == []
+    assert counts(desk.log) == {("Account", "created"): 30}

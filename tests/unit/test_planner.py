@@ -5,14 +5,16 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from stream.records import Write
-from stream.salesforce import planner
+from stream.salesforce import planner, rows
 from stream.salesforce.planner import ALONE, Plan, plan
 from stream.salesforce.rows import Row
 from tests.fakes.writes import account, contact
 
 
 def row(write: Write, suspected: int = 0) -> Row:
-    return Row(write, 0, 0, b"", b"", suspected=suspected)
+    made = rows.row(write, 0, 0)
+    made.suspected = suspected
+    return made
 
 
 def many(count: int, customer: str | None = None) -> list[Row]:
