@@ -101,7 +101,7 @@ class Webhooks:
     async def _receive(self, request: BaseRequest, connection: Connection) -> bytes:
         """The whole body, as it came. Nearly every event has come together with its headers."""
         content = request.content
-        body = content.read_nowait() if content.is_eof() else b""
+        body = content.read_nowait() if content.is_eof() and content.exception() is None else b""
         if content.at_eof() and len(body) <= self._max_body:
             return body
         length = request.content_length

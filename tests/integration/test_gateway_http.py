@@ -8,10 +8,12 @@ import logging
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from prometheus_client import REGISTRY
 
+from stream.gateway import webhook
 from stream.gateway.answers import REASONS
 from stream.gateway.eventlog import NotKept
 from stream.stripe.signature import sign
@@ -221,6 +223,30 @@ async def test_a_body_that_grows_past_the_limit_in_chunks_is_too_large() -> None
         chunk = b"%x\r\n%s\r\n" % (60_000, b"x" * 60_000)
         answer = await post(it.port, head + chunk + chunk + b"0\r\n\r\n")
     assert (answer.code, answer.error) == (413, "too_large")
+
+
+async def test_partial_bodies_together_are_bounded_and_whole_ones_still_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(webhook, "PARTIAL_BYTES", 500_000)
+    large = request(event(metadata={"note": "x" * 300_000}))
+    async with gateway() as it, asyncio.timeout(DEADLINE):
+        first_reader, first = await asyncio.open_connection("127.0.0.1", it.port)
+        first.write(large[:-1])
+        second_reader, second = await asyncio.open_connection("127.0.0.1", it.port)
+        second.write(large[:-1])
+        both = [asyncio.create_task(read_answer(reader)) for reader in (first_reader, second_reader)]
+        (refused,), (waiting,) = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        assert (refused.result().code, refused.result().error) == (503, "overloaded")
+        assert (await post(it.port, request(event()))).code == 200
+        for writer in (first, second):
+            writer.write(large[-1:])
+        assert (await waiting).code == 200
+        assert (await post(it.port, large)).code == 200, "what was held for the first two is free again"
+        for writer in (first, second):
+            writer.close()
+            with suppress(ConnectionError):  # the refused one was ended
+                await writer.wait_closed()
 
 
 async def test_a_body_of_just_the_limit_is_taken() -> None:
