@@ -22,8 +22,10 @@ $(VENV)/.dev: $(VENV)/.run requirements/dev.txt
 	$(UV) pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# Quix Streams has an environment of its own: it cannot share ours.
 $(VENV)/.bench: $(VENV)/.dev requirements/bench.txt
-	$(UV) pip install --quiet --python $(VENV)/bin/python --require-hashes -r requirements/bench.txt
+	$(UV) venv --quiet --clear --python $(VENV)/bin/python $(VENV)/quix
+	$(UV) pip install --quiet --python $(VENV)/quix/bin/python --require-hashes -r requirements/bench.txt
 	@touch $@
 
 setup: $(VENV)/.run ## install Revstream into .venv
@@ -45,7 +47,7 @@ bench: $(VENV)/.bench ## side-by-side benchmark; ratios go to docs/benchmark.md
 lock: $(UV) ## pin every dependency with its hashes
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml requirements/build.in -o requirements/run.txt
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" -c requirements/run.txt pyproject.toml --group dev -o requirements/dev.txt
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" -c requirements/dev.txt pyproject.toml --group dev --group bench -o requirements/bench.txt
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" --group bench -o requirements/bench.txt
 
 clean: ## remove the environment and all local state
 	rm -rf $(VENV) .revstream .pytest_cache .mypy_cache .ruff_cache .hypothesis
