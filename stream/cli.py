@@ -14,12 +14,15 @@ from typing import Any
 
 import click
 import uvloop
+from aiokafka.errors import KafkaError
 
 from stream import stages
 from stream.kafka.broker import BrokerError
+from stream.kafka.client import create_topics
 from stream.settings import SettingError, load
 from stream.stage import FAILED, MISCONFIGURED, log_to_stderr
 from stream.supervisor import ChildError
+from stream.topics import TOPICS
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -53,6 +56,20 @@ def projector() -> None:
 def writer() -> None:
     """Writes to Salesforce in batches."""
     _stage(stages.WRITER)
+
+
+@main.group()
+def topics() -> None:
+    """The Kafka topics that the stages need."""
+
+
+@topics.command()
+def create() -> None:
+    """Creates what is missing on the cluster of KAFKA_BROKERS; needed once before stages are run singly.
+
+    Topics that exist stay as they are. `revstream up` does this by itself.
+    """
+    sys.exit(_run(_create_topics()))
 
 
 @main.command()
@@ -89,11 +106,18 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
     except (SettingError, ChildError) as error:
         click.echo(f"revstream: {error}", err=True)
         return MISCONFIGURED
-    except (BrokerError, TimeoutError) as error:
+    except (BrokerError, KafkaError, TimeoutError) as error:
         click.echo(f"revstream: {error}", err=True)
         return FAILED
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+
+
+async def _create_topics() -> int:
+    settings = load()
+    await create_topics(settings.kafka)
+    click.echo(f"{len(TOPICS)} topics are there: {', '.join(topic.name for topic in TOPICS)}.")
+    return 0
 
 
 async def _up(sandbox: bool) -> int:

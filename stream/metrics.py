@@ -10,7 +10,8 @@ from prometheus_client import Counter, Gauge, Histogram, Info, disable_created_m
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-HTTP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+# A bound that an alert asks for has to be a bucket: 2 s for an answer, 60 s and 900 s for the whole way.
+HTTP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 2.5, 5, 10)
 END_TO_END_BUCKETS = (0.25, 0.5, 1, 2, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 21600)
 ROWS_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
@@ -95,4 +96,7 @@ END_TO_END = Histogram(
 # Everywhere
 DEAD_LETTERS = Counter(
     "revstream_dead_letters_total", "Records set aside, by stage and reason.", ["stage", "reason"]
+)
+DEAD_LETTER_RECORDS = Gauge(
+    "revstream_dead_letter_records", "Dead letters that Kafka still keeps, of all stages."
 )

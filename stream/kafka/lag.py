@@ -61,17 +61,16 @@ class LagWatch:
             try:
                 for group in GROUPS:
                     await self._export(group)
+                metrics.DEAD_LETTER_RECORDS.set(await self.kept(topics.DEAD_LETTERS))
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("The lag cannot be measured: %s", type(error).__name__)
             await asyncio.sleep(EVERY_SECONDS)
 
     async def measure(self, group: str) -> dict[TopicPartition, tuple[int, int]]:
         """By partition: records behind, and the offset of the first of them."""
-        partitions = [
-            TopicPartition(topic["topic"], part["partition"])
-            for topic in await self._admin.describe_topics(list(GROUPS[group]))
-            for part in topic["partitions"]
-        ]
+        partitions = await self._partitions(*GROUPS[group])
+        if not partitions:  # nobody has created the topics yet
+            return {}
         committed = await self._admin.list_consumer_group_offsets(group, partitions=partitions)
         start = await self._reader.beginning_offsets(partitions)
         end = await self._reader.end_offsets(partitions)
@@ -80,6 +79,22 @@ class LagWatch:
             at = committed[tp].offset if tp in committed else -1
             lags[tp] = (behind(at, start[tp], end[tp]), max(at, start[tp]))
         return lags
+
+    async def kept(self, topic: str) -> int:
+        """How many records a topic holds; retention has taken the rest."""
+        partitions = await self._partitions(topic)
+        if not partitions:
+            return 0
+        start = await self._reader.beginning_offsets(partitions)
+        end = await self._reader.end_offsets(partitions)
+        return sum(end[tp] - start[tp] for tp in partitions)
+
+    async def _partitions(self, *names: str) -> list[TopicPartition]:
+        return [
+            TopicPartition(topic["topic"], part["partition"])
+            for topic in await self._admin.describe_topics(list(names))
+            for part in topic["partitions"]
+        ]
 
     async def _export(self, group: str) -> None:
         for tp, (records, first) in (await self.measure(group)).items():

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, get_args
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -17,11 +17,13 @@ from stream.internal import InternalServer
 from stream.kafka.batches import BatchProducer, Record
 from stream.kafka.client import options
 from stream.kafka.lag import LagWatch
+from stream.records import Outcome
 from stream.salesforce.bulk import Kept, read_metadata
 from stream.salesforce.client import Client
 from stream.salesforce.describe import Describer
 from stream.salesforce.dispatcher import Dispatcher
-from stream.salesforce.lanes import ALL, LOGIN, Pace
+from stream.salesforce.errors import Kind
+from stream.salesforce.lanes import ALL, AWAY, CONFIGURATION, LOGIN, QUOTA, Pace
 from stream.salesforce.session import Session
 from stream.settings import Kafka, Settings
 from stream.topics import SALESFORCE_WRITES, WRITER_GROUP
@@ -141,6 +143,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 
 async def writer(settings: Settings, stop: asyncio.Event) -> None:
     """Writes until told to stop. Raises SettingError, and KafkaError when outcomes cannot be told."""
+    _prepare_metrics(settings)
     pace = Pace()
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(Session(settings.salesforce))
@@ -161,6 +164,20 @@ async def writer(settings: Settings, stop: asyncio.Event) -> None:
         await sink.start(listener)
         stack.push_async_callback(sink.stop)
         await _until_stopped(dispatcher, sink, lag, stop)
+
+
+def _prepare_metrics(settings: Settings) -> None:
+    """Every series is there with 0 before its first event, so that `rate()` sees the first one."""
+    for kind in Kind:
+        metrics.ROW_ERRORS.labels(kind.value)
+        metrics.RETRIES.labels(kind.value)
+    for object_ in settings.mapping:
+        for outcome in get_args(Outcome):
+            metrics.ROWS.labels(object_, outcome)
+        metrics.LANE_PAUSED.labels(object_, CONFIGURATION)
+    for reason in (LOGIN, QUOTA, AWAY):
+        metrics.LANE_PAUSED.labels(ALL, reason)
+    metrics.REBALANCES.labels("writer")
 
 
 async def _until_stopped(dispatcher: Dispatcher, sink: KafkaLog, lag: LagWatch, stop: asyncio.Event) -> None:
