@@ -17,6 +17,7 @@ import uvloop
 from aiokafka.errors import KafkaError
 
 from stream import stages
+from stream.commands.offsets import offsets
 from stream.kafka.broker import BrokerError
 from stream.kafka.client import create_topics
 from stream.settings import SettingError, load
@@ -32,6 +33,9 @@ def main() -> None:
 
     Settings come from the environment and an optional revstream.toml; see docs/reference/settings.md.
     """
+
+
+main.add_command(offsets)
 
 
 def _stage(module: str) -> None:

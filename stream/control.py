@@ -1,0 +1,114 @@
+"""What an operator has asked the stages to do, as records of `revstream.control`. Pure.
+
+A record's key names what it controls, its value is one of these shapes; a record without a value takes it back.
+The topic is compacted, so a stage that starts reads what still holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+ALL = "all"  # every object, as the key of a pause
+
+T = TypeVar("T")
+
+
+class Pause(msgspec.Struct, frozen=True, tag="pause"):
+    """Writes of an object, or of all, are held back. `at` is epoch milliseconds."""
+
+    object: str
+    reason: str
+    at: int
+
+    @property
+    def key(self) -> str:
+        return pause_key(self.object)
+
+
+class Replay(msgspec.Struct, frozen=True, tag="replay"):
+    """Records of a partition below `until` are read again: they were all read before. `at` is epoch
+    milliseconds."""
+
+    topic: str
+    partition: int
+    until: int
+    at: int
+
+    @property
+    def key(self) -> str:
+        return replay_key(self.topic, self.partition)
+
+
+class Closed(msgspec.Struct, frozen=True, tag="closed"):
+    """A dead letter that is done with. `offset` is its own on `revstream.dead-letters`."""
+
+    partition: int
+    offset: int
+    how: str  # redriven, discarded or superseded
+    reason: str
+    at: int
+
+    @property
+    def key(self) -> str:
+        return f"dead-letter:{self.partition}:{self.offset}"
+
+
+Order = Pause | Replay | Closed
+
+encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Order).decode
+
+
+def pause_key(object_: str) -> str:
+    """The Kafka key of a pause."""
+    return f"pause:{object_}"
+
+
+def replay_key(topic: str, partition: int) -> str:
+    """The Kafka key of a replay window."""
+    return f"replay:{topic}:{partition}"
+
+
+class Orders:
+    """The orders that hold, by key."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Order] = {}
+
+    def read(self, key: bytes | None, value: bytes | None) -> bool:
+        """Takes a record in. False when it is of a kind that this Revstream does not know, and is left out."""
+        name = (key or b"").decode(errors="replace")
+        if value is None:
+            self._held.pop(name, None)
+            return True
+        try:
+            self._held[name] = _decode(value)
+        except msgspec.DecodeError:
+            return False
+        return True
+
+    @property
+    def all(self) -> Mapping[str, Order]:
+        """By key."""
+        return self._held
+
+    @property
+    def paused(self) -> dict[str, str]:
+        """Objects whose writes are held back, `all` for every one, and the reason."""
+        return {one.object: one.reason for one in self._of(Pause)}
+
+    def replaying(self, topic: str, partition: int, offset: int) -> bool:
+        """Whether a record has been read before an operator moved the offsets back."""
+        held = self._held.get(replay_key(topic, partition))
+        return isinstance(held, Replay) and offset < held.until
+
+    @property
+    def closed(self) -> dict[tuple[int, int], Closed]:
+        """Dead letters that are done with, by partition and offset."""
+        return {(one.partition, one.offset): one for one in self._of(Closed)}
+
+    def _of(self, kind: type[T]) -> Iterable[T]:
+        return [one for one in self._held.values() if isinstance(one, kind)]
