@@ -9,7 +9,9 @@ import msgspec
 import pytest
 
 from stream.sandbox.stripe import render
+from stream.sandbox.stripe.identities import Mixture
 from stream.sandbox.stripe.objects import Address, Cancellation, Item, Pause, Thing
+from stream.sandbox.stripe.world import World
 from tests.unit.sandbox_stripe import things
 from tests.unit.sandbox_stripe.things import ACACIA, ALL, ENDIVE, OLD, VERSIONS
 
@@ -269,3 +271,17 @@ def test_live_mode_reaches_every_object_within() -> None:
     live = render.body(msgspec.structs.replace(book.events[0], livemode=True))
     assert b'"livemode": true' in live
     assert b'"livemode": false' not in live
+
+
+def test_whatever_lives_can_be_rendered_and_led_back() -> None:
+    world = World(3, 40, mixture=Mixture(connected=0.2))
+    assert {event.version for event in world.events} == set(VERSIONS)
+    for event in world.events:
+        told = json.loads(render.body(event))
+        assert told["account" if event.account else "id"] == (event.account or event.id)
+        assert told["data"]["object"] == render.thing(event.thing, event.version)
+        if event.before is not None:
+            previous = told["data"]["previous_attributes"]
+            assert previous, f"{event.type} {event.thing.id} changed nothing that is told"
+            was = render.thing(event.before, event.version)
+            assert settled(overlaid(told["data"]["object"], previous)) == settled(was)

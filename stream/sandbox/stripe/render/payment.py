@@ -26,7 +26,7 @@ def intent(it: PaymentIntent, form: Form) -> Json:
         "application_fee_amount": None,
         "automatic_payment_methods": None,
         "canceled_at": None,
-        "cancellation_reason": None,
+        "cancellation_reason": "void_invoice" if it.status == "canceled" else None,
         "capture_method": "automatic",
         "client_secret": it.secret,
         "confirmation_method": "automatic",
