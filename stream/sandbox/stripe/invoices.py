@@ -18,9 +18,16 @@ RETRY_DAYS = (3, 5, 7)
 def draft(
     life: Life, subscription: Subscription, id_: str, reason: str, lines: tuple[Line, ...], *, due: int | None
 ) -> Invoice:
-    """A new draft. `due` is when Stripe finalises it; None leaves it a draft until somebody does."""
+    """A new draft. `due` is when Stripe finalises it; None leaves it a draft until somebody does.
+
+    A credit greater than all charges is waived: as with `proration_behavior=none`, and as customers have no
+    balance here.
+    """
     customer = life.customer
     discounts = discounts_of(life, subscription)
+    rebated = _rebated(lines, discounts, subscription.currency)
+    if sum(line.amount - sum(off for _, off in line.discounts) for line in rebated) < 0:
+        rebated = tuple(line for line in rebated if line.amount >= 0)
     return life.book.add(
         Invoice(
             id=id_,
@@ -30,10 +37,10 @@ def draft(
             subscription=subscription.id,
             currency=subscription.currency,
             billing_reason=reason,
-            lines=_rebated(lines, discounts, subscription.currency),
+            lines=rebated,
             discounts=discounts,
-            period_start=min(line.start for line in lines),
-            period_end=max(line.end for line in lines),
+            period_start=min(line.start for line in rebated),
+            period_end=max(line.end for line in rebated),
             customer_name=customer.name,
             customer_email=customer.email,
             customer_phone=customer.phone,

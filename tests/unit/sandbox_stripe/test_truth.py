@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import pairwise
 from typing import TypeVar
 
 import pytest
@@ -58,7 +59,7 @@ def test_each_update_starts_from_the_state_before_it(world: World) -> None:
 def test_a_history_is_a_chain_that_ends_in_the_final_truth(world: World) -> None:
     for key, events in histories(world).items():
         chained = [event for event in events if event.before is not None]
-        for last, following in zip(chained, chained[1:], strict=False):
+        for last, following in pairwise(chained):
             between = events[events.index(last) : events.index(following)]
             assert following.before == between[-1].thing
         if key in world.things and not events[-1].type.startswith("customer.discount."):
