@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import faust
 import msgspec
+from faust.types import TP
 
 from agents import fields, projector
 from agents.events import State
@@ -20,6 +22,7 @@ from stream import deadletter, metrics, records, topics
 from stream.kafka.batches import BatchProducer, Record
 from stream.kafka.chunks import Chunk, ChunkSchema, chunks
 from stream.kafka.client import options
+from stream.kafka.rows import Rows
 from stream.kafka.worker import faust_app
 from stream.settings import Settings
 from stream.stripe.api import StripeApi
@@ -57,7 +60,7 @@ class Projector:
 
     # Faust's parts
 
-    def _table(self, name: str, decode: Callable[[bytes | None], Any]) -> faust.Table:
+    def _table(self, name: str, decode: Callable[[bytes | None], Any]) -> Rows:
         """A table of raw bytes. An undecodable changelog record stops the worker; stock Faust drops it."""
 
         async def check(event: Any) -> None:
@@ -73,12 +76,14 @@ class Projector:
                 await self.app.crash(failure)
                 raise failure from None
 
-        return self.app.Table(
-            name,
-            key_type=bytes,
-            value_type=bytes,
-            partitions=self.settings.kafka.partitions,
-            on_changelog_event=check,
+        return Rows(
+            self.app.Table(
+                name,
+                key_type=bytes,
+                value_type=bytes,
+                partitions=self.settings.kafka.partitions,
+                on_changelog_event=check,
+            )
         )
 
     def _agent(self, topic: str, work: Callable[[int, Chunk], Awaitable[None]]) -> None:
@@ -115,18 +120,18 @@ class Projector:
 
     async def _project(self, partition: int, chunk: Chunk) -> None:
         began = time.perf_counter()
-        folded = projector.fold_chunk(chunk, self._load)
+        folded = projector.fold_chunk(chunk, partial(self._load, partition))
         await self._ask_stripe(folded)
         writes = list(projector.emit(folded, self.settings))
         changes = self._changes(partition, folded)
-        await self._producer.send(
+        sent = await self._producer.send(
             [
                 *changes,
                 *_write_records(partition, writes),
                 *(_dead_letter(refused) for refused in folded.refused),
             ]
         )
-        self._keep(partition, changes)
+        self._keep(partition, changes, sent)
         metrics.CHUNK_RECORDS.observe(len(chunk))
         metrics.CHUNK_DURATION.observe(time.perf_counter() - began)
         for (outcome, reason), count in folded.outcomes.items():
@@ -156,21 +161,20 @@ class Projector:
         for record in chunk:
             result = records.decode_result(record.value or b"")
             key = result.account.encode()
-            state = states.get(key) or self._load(key)
+            state = states.get(key) or self._load(partition, key)
             states[key] = msgspec.structs.replace(
                 state, mapping=customer_mapping.confirmed(state.mapping, result)
             )
         changes = self._changes(partition, projector.Folded(states=states))
         if changes:
-            await self._producer.send(changes)
-            self._keep(partition, changes)
+            self._keep(partition, changes, await self._producer.send(changes))
 
     # The tables
 
-    def _load(self, key: bytes) -> State:
+    def _load(self, partition: int, key: bytes) -> State:
         return State(
-            customer_mapping.decode(self._mapping.data.get(key)),
-            subscriptions.decode(self._subscriptions.data.get(key)),
+            customer_mapping.decode(self._mapping.get(partition, key)),
+            subscriptions.decode(self._subscriptions.get(partition, key)),
         )
 
     def _changes(self, partition: int, folded: projector.Folded) -> list[Record]:
@@ -181,18 +185,21 @@ class Projector:
                 (self._mapping, customer_mapping.encode(state.mapping)),
                 (self._subscriptions, subscriptions.encode(state.subscriptions)),
             ):
-                if value != (table.data.get(key) or b"{}"):
+                if value != (table.get(partition, key) or b"{}"):
                     changes.append(Record(topics.changelog(table.name), partition, key, value))
         return changes
 
-    def _keep(self, partition: int, changes: Iterable[Record]) -> None:
-        """Puts into the tables what the changelog already has."""
+    def _keep(self, partition: int, changes: Iterable[Record], sent: Mapping[tuple[str, int], int]) -> None:
+        """Puts into the tables what the changelog already has, and up to where it has it."""
         for table in (self._mapping, self._subscriptions):
             name = topics.changelog(table.name)
-            rows = {change.key: change.value for change in changes if change.topic == name}
-            table.data.update(rows)
+            rows = {change.key: change.value for change in changes if change.topic == name and change.key}
+            if not rows:
+                continue
+            table.put(TP(name, partition), rows, sent[name, partition])
             metrics.CHANGELOG_RECORDS.labels(table.name).inc(len(rows))
-            metrics.TABLE_KEYS.labels(table.name).set(len(table.data))
+            if (count := table.count()) is not None:
+                metrics.TABLE_KEYS.labels(table.name).set(count)
 
 
 class ChangelogError(Exception):

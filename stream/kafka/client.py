@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from collections.abc import Mapping
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -10,6 +12,10 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
 from stream.settings import Kafka, missing
 from stream.topics import TOPICS, Topic
+
+# A new topic has its leaders within some 0.1 s, and on a loaded broker within seconds.
+USABLE_TRIES = 300
+USABLE_PAUSE_SECONDS = 0.1
 
 
 def ssl_context(kafka: Kafka) -> ssl.SSLContext | None:
@@ -50,9 +56,9 @@ def options(kafka: Kafka) -> dict[str, Any]:
 
 
 async def create_topics(kafka: Kafka, topics: tuple[Topic, ...] = TOPICS) -> None:
-    """Creates the topics that are missing; those that exist stay as they are.
+    """Creates the topics that are missing, and returns once each can be used; those that exist stay as they are.
 
-    Raises KafkaError when the cluster refuses one for another reason.
+    Raises KafkaError when the cluster refuses one, SettingError when one exists with another partition count.
     """
     admin = AIOKafkaAdminClient(**options(kafka))
     await admin.start()
@@ -61,14 +67,42 @@ async def create_topics(kafka: Kafka, topics: tuple[Topic, ...] = TOPICS) -> Non
         for topic in topics:
             if topic.name not in present:
                 await _create(admin, topic, kafka)
+        await _usable(admin, {topic.name: _partitions(topic, kafka) for topic in topics})
     finally:
         await admin.close()
+
+
+def _partitions(topic: Topic, kafka: Kafka) -> int:
+    return kafka.partitions if topic.partitioned else 1
+
+
+async def _usable(admin: Any, wanted: Mapping[str, int]) -> None:
+    """Waits until every partition has a leader: Kafka answers a creation before all brokers know of it."""
+    for _ in range(USABLE_TRIES):
+        counts = {
+            topic["topic"]: len(topic["partitions"])
+            for topic in await admin.describe_topics(list(wanted))
+            if all(partition["leader"] >= 0 for partition in topic["partitions"])
+        }
+        for name, count in counts.items():
+            if count not in (0, wanted[name]):
+                raise missing(
+                    "kafka",
+                    "partitions",
+                    f"the topic {name} has {count} partitions, not {wanted[name]}; records would change their "
+                    f"partition, so the count cannot be changed here",
+                )
+        if counts == wanted:
+            return
+        await asyncio.sleep(USABLE_PAUSE_SECONDS)
+    late = ", ".join(name for name, count in wanted.items() if counts.get(name) != count)
+    raise KafkaError(f"Kafka has not made these topics usable: {late}. See the brokers' log.")
 
 
 async def _create(admin: Any, topic: Topic, kafka: Kafka) -> None:
     wanted = NewTopic(
         name=topic.name,
-        num_partitions=kafka.partitions if topic.partitioned else 1,
+        num_partitions=_partitions(topic, kafka),
         replication_factor=kafka.replication_factor,
         topic_configs=topic.config,
     )

@@ -16,6 +16,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from stream.kafka import broker as module
 from stream.kafka.broker import Broker, BrokerError
+from stream.kafka.client import create_topics
+from stream.settings import Kafka, SettingError
 from stream.topics import TOPICS
 from tests.integration.conftest import PARTITIONS
 
@@ -30,6 +32,11 @@ async def test_topics_are_as_the_table_says(topics: str) -> None:
         held = {entry[0]: entry[1] for entry in answer[0].resources[0][4]}
         assert {name: held[name] for name in topic.config} == topic.config
     await admin.close()
+
+
+async def test_another_partition_count_is_refused(topics: str) -> None:
+    with pytest.raises(SettingError, match=r"KAFKA_PARTITIONS: the topic .* has 4 partitions, not 5;"):
+        await create_topics(Kafka(brokers=[topics], partitions=PARTITIONS + 1))
 
 
 async def test_records_survive_a_kill_and_a_restart(tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ async def projector(
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
-        await asyncio.wait_for(process.communicate(), DEADLINE)
+        _, errors = await asyncio.wait_for(process.communicate(), DEADLINE)
+        print(errors.decode())  # pytest shows it when the test fails
 
 
 async def send(brokers: str, *records: Record) -> None:
@@ -143,17 +144,18 @@ async def test_a_customer_becomes_an_account_and_a_contact(topics: str, tmp_path
     assert contact.parents["Account"].external_id == "cus_1"
 
 
+@pytest.mark.parametrize("store", ["memory", "rocksdb"])
 async def test_what_salesforce_confirmed_needs_no_match_and_survives_a_restart(
-    topics: str, tmp_path: Path
+    topics: str, tmp_path: Path, store: str
 ) -> None:
     await send(topics, customer("cus_1", 100, name="Ada"))
     ref = EventRef("evt_1", "customer.created", 100, 1)
     result = Result("Account", "cus_1", "cus_1", 100, "created", (ref,), at=1, salesforce_id="001A")
-    async with projector(topics, tmp_path):
+    async with projector(topics, tmp_path, PROJECTOR_TABLE_STORE=store):
         await writes(topics, 2)
         await send(topics, Record(SALESFORCE_RESULTS, 0, result.key.encode(), encode(result)))
         await read(topics, changelog("customer_mapping"), 2)
-    async with projector(topics, tmp_path):
+    async with projector(topics, tmp_path, PROJECTOR_TABLE_STORE=store):
         await send(topics, customer("cus_1", 90, name="Old name"))
         account = (await writes(topics, 4))[2]
     assert account.match is None

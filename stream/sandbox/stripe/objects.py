@@ -50,7 +50,7 @@ class Tier(msgspec.Struct, frozen=True, gc=False):
     flat_amount: str | None = None
 
 
-class Product(Thing):
+class Product(Thing, frozen=True, kw_only=True):
     """What is sold."""
 
     name: str
@@ -62,7 +62,7 @@ class Product(Thing):
     metadata: dict[str, str] = {}
 
 
-class Price(Thing):
+class Price(Thing, frozen=True, kw_only=True):
     """How a product is charged for. `unit_amount` is decimal text in minor units, None for tiers.
 
     `divide_by` is `transform_quantity`, always rounded up here.
@@ -89,7 +89,7 @@ class Price(Thing):
         return "tiered" if self.tiers_mode else "per_unit"
 
 
-class Coupon(Thing):
+class Coupon(Thing, frozen=True, kw_only=True):
     """A rebate that can be redeemed."""
 
     name: str
@@ -102,7 +102,7 @@ class Coupon(Thing):
     metadata: dict[str, str] = {}
 
 
-class Discount(Thing):
+class Discount(Thing, frozen=True, kw_only=True):
     """A coupon redeemed, for a customer or for one subscription. `created` is Stripe's `start`."""
 
     coupon: Coupon
@@ -111,7 +111,7 @@ class Discount(Thing):
     end: int | None = None
 
 
-class Customer(Thing):
+class Customer(Thing, frozen=True, kw_only=True):
     """Who pays."""
 
     name: str | None = None
@@ -130,7 +130,7 @@ class Customer(Thing):
     metadata: dict[str, str] = {}
 
 
-class PaymentMethod(Thing):
+class PaymentMethod(Thing, frozen=True, kw_only=True):
     """A card that a customer keeps with the company."""
 
     customer: str | None
@@ -169,7 +169,7 @@ class Pause(msgspec.Struct, frozen=True, gc=False):
     resumes_at: int | None = None
 
 
-class Subscription(Thing):
+class Subscription(Thing, frozen=True, kw_only=True):
     """What a customer has subscribed to."""
 
     customer: str
@@ -218,7 +218,7 @@ class Line(msgspec.Struct, frozen=True):
     discounts: tuple[tuple[str, int], ...] = ()
 
 
-class Invoice(Thing):
+class Invoice(Thing, frozen=True, kw_only=True):
     """A bill. `id` is empty for one that is only foretold (`invoice.upcoming`)."""
 
     customer: str
@@ -264,7 +264,7 @@ class Invoice(Thing):
         return max(self.total, 0)
 
 
-class PaymentIntent(Thing):
+class PaymentIntent(Thing, frozen=True, kw_only=True):
     """An intent to collect a payment; of a guest, without customer and invoice."""
 
     customer: str | None
@@ -278,7 +278,7 @@ class PaymentIntent(Thing):
     decline_code: str | None = None
 
 
-class Refund(Thing):
+class Refund(Thing, frozen=True, kw_only=True):
     """Money given back."""
 
     charge: str
@@ -290,7 +290,7 @@ class Refund(Thing):
     status: str = "succeeded"
 
 
-class Charge(Thing):
+class Charge(Thing, frozen=True, kw_only=True):
     """One attempt to take money from a card."""
 
     customer: str | None
@@ -314,7 +314,7 @@ class Charge(Thing):
         return sum(refund.amount for refund in self.refunds)
 
 
-class Dispute(Thing):
+class Dispute(Thing, frozen=True, kw_only=True):
     """A charge that the card's holder contests."""
 
     charge: str
@@ -327,7 +327,7 @@ class Dispute(Thing):
     funds_withdrawn: bool = True
 
 
-class InvoicePayment(Thing):
+class InvoicePayment(Thing, frozen=True, kw_only=True):
     """The link between an invoice and its payment, told since 2025-03-31.basil."""
 
     invoice: str

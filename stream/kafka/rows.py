@@ -1,0 +1,57 @@
+"""A Faust table's rows, read and written by partition.
+
+Faust finds the partition of a row by the event that is being worked on. Chunks are worked on in tasks of their
+own, so here the partition is named; and the rows of a chunk go in at once, together with the changelog offset
+up to which the table then is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import faust
+import rocksdict
+from faust.stores import memory, rocksdb
+from faust.types import TP
+
+
+class Rows:
+    """The rows of one table, raw bytes. RocksDB or memory, as the app is set."""
+
+    def __init__(self, table: faust.Table) -> None:
+        self._table = table
+
+    @property
+    def name(self) -> str:
+        """The table's."""
+        return str(self._table.name)
+
+    def get(self, partition: int, key: bytes) -> bytes | None:
+        """A row, or None."""
+        store = self._table.data
+        value: bytes | None = (
+            store._db_for_partition(partition).get(key)
+            if isinstance(store, rocksdb.Store)
+            else store.data.get(key)
+        )
+        return value
+
+    def put(self, changelog: TP, rows: Mapping[bytes, bytes | None], offset: int) -> None:
+        """Writes rows that the changelog has up to an offset: all of them or, after a crash, none."""
+        store = self._table.data
+        if isinstance(store, rocksdb.Store):
+            batch = rocksdict.WriteBatch(raw_mode=True)
+            for key, value in rows.items():
+                batch.put(key, value)
+            batch.put(store.offset_key, str(offset).encode())
+            store._db_for_partition(changelog.partition).write(batch)
+        else:
+            store.data.update(rows)
+            # Faust drops by this what it holds of partitions that others got.
+            store._key_partition.update(dict.fromkeys(rows, changelog.partition))
+
+    def count(self) -> int | None:
+        """How many rows there are; None where they would have to be counted one by one."""
+        store: Any = self._table.data
+        return len(store.data) if isinstance(store, memory.Store) else None
