@@ -18,12 +18,20 @@ class InternalServer:
     """Serves a stage's health and metrics.
 
     `trouble` says in a sentence why the stage cannot work just now, or None when it can. `/livez` answers
-    whenever the event loop turns; `/readyz` answers 503 with that sentence; `/metrics` is Prometheus' text
+    whenever the event loop turns; `/readyz` answers 503 with that sentence, or 200
+    with `note` where a person should know something all the same; `/metrics` is Prometheus' text
     format, or OpenMetrics when it is asked for.
     """
 
-    def __init__(self, listen: str, setting: tuple[str, str], trouble: Callable[[], str | None]) -> None:
+    def __init__(
+        self,
+        listen: str,
+        setting: tuple[str, str],
+        trouble: Callable[[], str | None],
+        note: Callable[[], str | None] = lambda: None,
+    ) -> None:
         self._trouble = trouble
+        self._note = note
         self._socket = bind(listen, setting)
         self.address = address(self._socket)
         self._runner: web.AppRunner | None = None
@@ -54,7 +62,7 @@ class InternalServer:
 
     async def _readyz(self, request: web.Request) -> web.Response:
         trouble = self._trouble()
-        return web.Response(text=f"{trouble or 'ready'}\n", status=503 if trouble else 200)
+        return web.Response(text=f"{trouble or self._note() or 'ready'}\n", status=503 if trouble else 200)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))

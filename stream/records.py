@@ -12,6 +12,10 @@ import msgspec
 
 Scalar = str | int | float | bool | None
 
+# The header of an event or a write that was there before: it is sent though Salesforce has confirmed it, and
+# nobody is told of it again.
+REPLAY = ("replay", b"1")
+
 Outcome = Literal["created", "updated", "unchanged", "superseded", "dead-lettered"]
 
 

@@ -20,7 +20,7 @@ from stream.salesforce.bulk import Kept
 from stream.salesforce.confirmed import Confirmed
 from stream.salesforce.errors import Kind, RequestError
 from stream.salesforce.jobs import Desk, Jobs, claims
-from stream.salesforce.lanes import ALL, CONFIGURATION, QUOTA, Lane, Lanes, Pace
+from stream.salesforce.lanes import ALL, CONFIGURATION, OPERATOR, QUOTA, Lane, Lanes, Pace
 from stream.salesforce.outbox import Log, Outbox
 from stream.salesforce.planner import CALL_ROWS
 from stream.salesforce.port import Salesforce
@@ -136,6 +136,20 @@ class Dispatcher:
     def trouble(self) -> dict[str, str]:
         """The closed lanes and why."""
         return self._lanes.closed()
+
+    def hold(self, paused: Mapping[str, str]) -> None:
+        """What an operator wants held back from now on, and the reasons given. Calls under way end."""
+        before = self._lanes.held
+        self._lanes.hold(paused)
+        for name in before | paused.keys():
+            metrics.LANE_PAUSED.labels(name, OPERATOR).set(name in paused)
+        for name in paused.keys() - before:
+            log.warning("An operator holds %s writes back: %s", name, paused[name])
+        for name in before - paused.keys():
+            log.info("An operator lets %s writes go on.", name)
+        if before - paused.keys():
+            self._opened = _AT_ONCE  # what waited need not wait for more rows
+            self._wake.set()
 
     # Rows in
 
@@ -296,6 +310,8 @@ class Dispatcher:
 
     async def _may_go(self) -> bool:
         """Looks at what keeps everything or an object back, and whether that has ended."""
+        if ALL in self._lanes.held:
+            return False
         now = self._clock()
         gate = self._lanes.due(ALL, now)
         if gate is not None and (gate.reason == QUOTA or not self._book.waiting()):

@@ -7,7 +7,7 @@ lacks what the object needs. Each opens again by trial: after a wait that grows,
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -17,6 +17,7 @@ AWAY = "away"
 LOGIN = "login"
 QUOTA = "quota"
 CONFIGURATION = "configuration"
+OPERATOR = "operator"  # somebody asked for it; only they open it again
 
 # Rows of a trial: one small call.
 TRIAL_ROWS = 10
@@ -61,6 +62,7 @@ class Lanes:
         self._pace = pace
         self._chance = chance
         self._closed: dict[str, Lane] = {}
+        self._held: frozenset[str] = frozenset()
 
     def close(self, name: str, reason: str, now: float, told: str = "") -> bool:
         """Closes a lane, or the gate (ALL), for a time that grows. True when it was open, or closed for another
@@ -77,12 +79,24 @@ class Lanes:
         """Opens a lane, or the gate; gives what it was closed for."""
         return self._closed.pop(name, None)
 
+    def hold(self, names: Iterable[str]) -> None:
+        """Holds these lanes, or the gate, back for an operator, beside what else they may be closed for; lets go of
+        all others."""
+        self._held = frozenset(names)
+
+    @property
+    def held(self) -> frozenset[str]:
+        """What an operator holds back."""
+        return self._held
+
     def closed(self) -> dict[str, str]:
         """What is closed, and for what reason."""
         return {name: lane.reason for name, lane in self._closed.items()}
 
     def allowance(self, object_: str, now: float) -> int:
         """How many rows of an object may go now."""
+        if self._held & {ALL, object_}:
+            return 0
         lanes = [self._closed[name] for name in (ALL, object_) if name in self._closed]
         if any(now < lane.until for lane in lanes):
             return 0

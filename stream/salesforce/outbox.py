@@ -96,6 +96,6 @@ def _count(settled: Settled, at: int) -> None:
     metrics.ROWS.labels(object_, settled.outcome).inc()
     if settled.error is not None:
         metrics.DEAD_LETTERS.labels(settled.stage, settled.error.code).inc()
-    elif settled.outcome != "superseded":
+    elif settled.outcome != "superseded" and not settled.row.replay:  # an old event's age is no delay
         for event in (*settled.row.waited, *write.events):
             metrics.END_TO_END.observe(max(0, at - event.received_at) / 1000)

@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from stream.records import EventRef, Reference, Scalar, Write
+from stream.records import REPLAY, EventRef, Reference, Scalar, Write
 
 # Relationships that can point to several objects: the parent's object must be named.
 POLYMORPHIC = ("What", "Who")
@@ -23,7 +23,8 @@ class Row(msgspec.Struct, eq=False):
     `digest` stands for the content alone, so that two writes of one content are alike whatever events asked for
     them; `size` is its bytes as JSON. `tries` counts its own refusals, `suspected` the calls that failed as a
     whole with it inside, `witnessed` the calls that had passed when it last failed alone; `not_before` (monotonic
-    seconds) holds it back. `waited` are the events of the writes it superseded.
+    seconds) holds it back. `waited` are the events of the writes it superseded. `replay` is
+    a write of a replay, which is sent even if it was confirmed.
     """
 
     write: Write
@@ -41,6 +42,7 @@ class Row(msgspec.Struct, eq=False):
     not_before: float = float("-inf")
     matched_by: str | None = None
     waited: tuple[EventRef, ...] = ()
+    replay: bool = False
 
     @property
     def parents(self) -> list[str]:
@@ -59,7 +61,8 @@ def row(
     """A write that has just been read."""
     content = body(write)
     digest = blake2b(content, digest_size=16).digest()
-    return Row(write, partition, offset, key, value, headers, digest, len(content))
+    replay = REPLAY in headers
+    return Row(write, partition, offset, key, value, headers, digest, len(content), replay=replay)
 
 
 def body(write: Write) -> bytes:

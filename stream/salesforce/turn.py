@@ -93,13 +93,14 @@ class Turn:
         return RowError(PARENT_MISSING, said)
 
     def _known(self) -> list[Settled]:
-        """Rows that need not be sent: Salesforce has confirmed just this, or a newer state."""
+        """Rows that need not be sent: Salesforce has confirmed just this, or a newer state. In a replay the
+        first is sent all the same, since somebody may have changed it in Salesforce."""
         settled = []
         for row in self._rows.values():
             known = self._confirmed.get(row.write.key)
             if known is not None and row.write.version < known.version:
                 settled.append(Settled(row, "superseded", salesforce_id=known.salesforce_id))
-            elif known is not None and row.digest == known.digest:
+            elif known is not None and row.digest == known.digest and not row.replay:
                 self._confirmed.put(
                     row.write.key, Known(known.digest, known.salesforce_id, row.write.version)
                 )

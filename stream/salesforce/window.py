@@ -251,8 +251,10 @@ def _by_age(later: Row, earlier: Row) -> tuple[Row, Row]:
 
 
 def _instead(newer: Row, older: Row) -> Row:
-    """The newer row takes over the older one's place in the queue, its events and how it was matched."""
+    """The newer row takes over the older one's place in the queue, its events, how it was matched and
+    that it is of a replay."""
     newer.seen = min(newer.seen, older.seen)
     newer.waited = (*older.waited, *older.write.events, *newer.waited)
+    newer.replay = newer.replay or older.replay
     newer.matched_by = newer.matched_by or older.matched_by
     return newer

@@ -16,6 +16,7 @@ from stream import metrics
 from stream.internal import InternalServer
 from stream.kafka.batches import BatchProducer, Record
 from stream.kafka.client import options
+from stream.kafka.control import ControlReader
 from stream.kafka.lag import LagWatch
 from stream.records import Outcome
 from stream.salesforce.bulk import Kept, read_metadata
@@ -23,7 +24,7 @@ from stream.salesforce.client import Client
 from stream.salesforce.describe import Describer
 from stream.salesforce.dispatcher import Dispatcher
 from stream.salesforce.errors import Kind
-from stream.salesforce.lanes import ALL, AWAY, CONFIGURATION, LOGIN, QUOTA, Pace
+from stream.salesforce.lanes import ALL, AWAY, CONFIGURATION, LOGIN, OPERATOR, QUOTA, Pace
 from stream.salesforce.session import Session
 from stream.settings import Kafka, Settings
 from stream.topics import SALESFORCE_WRITES, WRITER_GROUP
@@ -151,10 +152,13 @@ async def writer(settings: Settings, stop: asyncio.Event) -> None:
         sink = KafkaLog(settings.kafka, pace)
         dispatcher = Dispatcher(client, sink, settings, pace)
         listener = _Listener(dispatcher, sink)
+        control = await stack.enter_async_context(ControlReader(settings.kafka))
+        dispatcher.hold(control.orders.paused)
         server = InternalServer(
             settings.writer.metrics_listen,
             ("writer", "metrics_listen"),
             lambda: _trouble(dispatcher, listener),
+            lambda: _paused(control),
         )
         stack.push_async_callback(server.stop)
         await server.start()
@@ -163,7 +167,7 @@ async def writer(settings: Settings, stop: asyncio.Event) -> None:
         stack.push_async_callback(lag.stop)
         await sink.start(listener)
         stack.push_async_callback(sink.stop)
-        await _until_stopped(dispatcher, sink, lag, stop)
+        await _until_stopped(dispatcher, sink, lag, control, stop)
 
 
 def _prepare_metrics(settings: Settings) -> None:
@@ -175,16 +179,21 @@ def _prepare_metrics(settings: Settings) -> None:
         for outcome in get_args(Outcome):
             metrics.ROWS.labels(object_, outcome)
         metrics.LANE_PAUSED.labels(object_, CONFIGURATION)
-    for reason in (LOGIN, QUOTA, AWAY):
+        metrics.LANE_PAUSED.labels(object_, OPERATOR)
+    for reason in (LOGIN, QUOTA, AWAY, OPERATOR):
         metrics.LANE_PAUSED.labels(ALL, reason)
     metrics.REBALANCES.labels("writer")
 
 
-async def _until_stopped(dispatcher: Dispatcher, sink: KafkaLog, lag: LagWatch, stop: asyncio.Event) -> None:
+async def _until_stopped(
+    dispatcher: Dispatcher, sink: KafkaLog, lag: LagWatch, control: ControlReader, stop: asyncio.Event
+) -> None:
     working = asyncio.create_task(dispatcher.run())
     others = [
         asyncio.create_task(_poll(dispatcher, sink)),
         asyncio.create_task(lag.run()),
+        asyncio.create_task(control.run()),
+        asyncio.create_task(_heed(dispatcher, control)),
         asyncio.create_task(stop.wait()),
     ]
     try:
@@ -216,6 +225,20 @@ async def _poll(dispatcher: Dispatcher, sink: KafkaLog) -> None:
             sink.consumer.resume(*sink.consumer.assignment())
             paused = False
         await asyncio.sleep(0)  # a backlog comes without a wait
+
+
+async def _heed(dispatcher: Dispatcher, control: ControlReader) -> None:
+    """Holds back what an operator wants held back, for ever."""
+    while True:
+        await control.changed.wait()
+        control.changed.clear()
+        dispatcher.hold(control.orders.paused)
+
+
+def _paused(control: ControlReader) -> str | None:
+    paused = control.orders.paused
+    told = "; ".join(f"{name}: {reason}" for name, reason in sorted(paused.items()))
+    return f"ready; writes are paused by an operator ({told})" if told else None
 
 
 def _trouble(dispatcher: Dispatcher, listener: _Listener) -> str | None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from stream.records import Match, Write
+from stream.records import REPLAY, Match, Write, encode
 from stream.salesforce.errors import Kind, RequestError
 from stream.salesforce.session import LoginError
 from stream.settings import CUSTOMER_ID_FIELD as ID
@@ -47,6 +47,68 @@ async def test_the_same_content_again_is_unchanged_and_not_sent() -> None:
     assert [result.outcome for result in results] == ["created", "unchanged", "updated"]
     assert len({result.salesforce_id for result in results}) == 1
     assert fake.calls["upsert"] == 2
+
+
+async def test_in_a_replay_what_was_confirmed_is_sent_again_and_heals_the_record() -> None:
+    fake = FakeSalesforce()
+    async with at_work(fake) as desk:
+        desk.put(account("cus_1", 1))
+        await desk.done()
+        fake.by_external_id("Account")["cus_1"]["Name"] = "changed by hand"
+        replayed = account("cus_1", 1)
+        desk.dispatcher.read(0, desk.log.put(replayed), replayed.key.encode(), encode(replayed), (REPLAY,))
+        await desk.until(lambda: desk.log.committed[0][0] == 2)
+        assert [result.outcome for result in desk.log.results] == ["created", "updated"]
+        assert fake.by_external_id("Account")["cus_1"]["Name"] == "cus_1"
+
+
+async def test_a_write_that_takes_a_replayed_one_over_is_sent_too() -> None:
+    fake = FakeSalesforce()
+    async with at_work(fake) as desk:
+        desk.put(account("cus_1", 1))
+        await desk.done()
+        write = account("cus_1", 1)
+        desk.dispatcher.read(0, desk.log.put(write), write.key.encode(), encode(write), (REPLAY,))
+        desk.dispatcher.read(0, desk.log.put(write), write.key.encode(), encode(write))
+        await desk.until(lambda: desk.log.committed[0][0] == 3)
+    assert outcomes(desk.log) == [
+        ("Account:cus_1", "created"),
+        ("Account:cus_1", "superseded"),
+        ("Account:cus_1", "updated"),
+    ]
+
+
+async def test_what_an_operator_holds_back_waits_and_goes_on_when_let() -> None:
+    fake = FakeSalesforce()
+    async with at_work(fake) as desk:
+        desk.dispatcher.hold({"Contact": "mapping is being changed"})
+        desk.put(account("cus_1"), contact("cus_1"))
+        await desk.results(1)
+        assert outcomes(desk.log) == [("Account:cus_1", "created")]
+        desk.dispatcher.hold({"all": "maintenance"})
+        desk.put(account("cus_2"))
+        desk.dispatcher.hold({})
+        await desk.done()
+    assert next(object_ for object_, _ in fake.sent) == "Account"
+    assert len(desk.log.results) == 3
+
+
+async def test_nothing_is_asked_of_salesforce_while_all_is_held_back() -> None:
+    fake = FakeSalesforce()
+    async with at_work(fake) as desk:
+        desk.dispatcher.hold({"all": "maintenance"})
+        before = sum(fake.calls.values())
+        desk.put(account("cus_1"), contact("cus_1"))
+        # The window closes after 2 ms; one of another desk is written meanwhile.
+        other = FakeSalesforce()
+        async with at_work(other) as witness:
+            witness.put(account("cus_9"))
+            await witness.done()
+        assert sum(fake.calls.values()) == before
+        assert not fake.sent
+        desk.dispatcher.hold({})
+        await desk.done()
+    assert len(desk.log.results) == 2
 
 
 async def test_only_the_newest_of_a_window_goes() -> None:
