@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 
 from stream import stages
 from stream.commands.offsets import offsets
+from stream.commands.pause import pause, resume
 from stream.kafka.broker import BrokerError
 from stream.kafka.client import create_topics
 from stream.settings import SettingError, load
@@ -36,6 +37,8 @@ def main() -> None:
 
 
 main.add_command(offsets)
+main.add_command(pause)
+main.add_command(resume)
 
 
 def _stage(module: str) -> None:

@@ -1,0 +1,64 @@
+"""`revstream pause` and `resume`, heeded by a running writer and by one that starts later."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from stream.control import Orders, Pause, Replay, encode
+from stream.sandbox.salesforce import LocalSalesforce
+from tests.fakes.writes import account, contact
+from tests.integration.test_offsets import revstream
+from tests.integration.test_writer import Line, writer
+
+
+@pytest_asyncio.fixture
+async def sandbox() -> AsyncIterator[LocalSalesforce]:
+    async with LocalSalesforce() as salesforce:
+        yield salesforce
+
+
+async def test_a_pause_holds_over_a_restart_until_it_is_taken_back(
+    topics: str, sandbox: LocalSalesforce
+) -> None:
+    code, told, _ = await revstream(topics, "pause", "--object", "Contact", "--reason", "bad mapping")
+    assert (code, told) == (0, {"paused": {"Contact": "bad mapping"}})
+    async with Line(topics) as line:
+        async with writer(line, sandbox):
+            await line.put(account("cus_1"), contact("cus_1"))
+            await line.until(1)
+        async with writer(line, sandbox):
+            await line.put(account("cus_2"), contact("cus_2"))
+            held = await line.until(2)
+            assert {result.object for result in held} == {"Account"}
+            code, told, _ = await revstream(topics, "resume")
+            assert (code, told) == (0, {"paused": {}})
+            assert {result.object for result in (await line.until(4))[2:]} == {"Contact"}
+            code, _, _ = await revstream(topics, "pause", "--reason", "maintenance")
+            assert code == 0
+
+
+async def test_only_what_is_written_can_be_paused_and_what_is_paused_resumed(topics: str) -> None:
+    code, _, error = await revstream(topics, "pause", "--object", "Cat", "--reason", "why not")
+    assert code == 2
+    assert "Account, Contact" in error
+    code, _, error = await revstream(topics, "resume", "--object", "Account")
+    assert code == 2
+    assert "Account is not paused" in error
+
+
+def test_orders_are_read_and_taken_back() -> None:
+    orders = Orders()
+    pause, window = Pause("all", "why", 1), Replay("stripe.events", 3, 100, 1)
+    for order in (pause, window):
+        assert orders.read(order.key.encode(), encode(order))
+    assert orders.paused == {"all": "why"}
+    assert orders.replaying("stripe.events", 3, 99)
+    assert not orders.replaying("stripe.events", 3, 100)
+    assert not orders.replaying("stripe.events", 2, 5)
+    assert orders.read(pause.key.encode(), None)
+    assert orders.paused == {}
+    assert not orders.read(b"new:thing", b'{"type":"thing"}')
+    assert not orders.read(b"broken", b"{")
+    assert list(orders.all) == [window.key]
