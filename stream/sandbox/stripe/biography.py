@@ -7,9 +7,10 @@ from collections.abc import Callable
 from stream.sandbox.stripe import customers, discounts, dunning, payments, subscriptions
 from stream.sandbox.stripe.catalogue import Plan
 from stream.sandbox.stripe.life import DAY, HOUR, MINUTE, Life
-from stream.sandbox.stripe.objects import Charge, Subscription
+from stream.sandbox.stripe.objects import Charge, PauseBehavior, Subscription
 
 _ENDIVE = "2026-09-30"
+_PAUSES: tuple[PauseBehavior, ...] = ("keep_as_draft", "mark_uncollectible", "void")
 
 
 def write(life: Life) -> None:
@@ -95,6 +96,7 @@ def _of_subscription(life: Life, it: Subscription) -> list[tuple[int, Callable[[
     choices: list[tuple[int, Callable[[], None]]] = [
         (4, lambda: subscriptions.schedule_end(life, it)),
         (3, lambda: subscriptions.cancel(life, it)),
+        (1, lambda: subscriptions.annotate(life, it)),
     ]
     if it.pause:
         return [*choices, (3, lambda: subscriptions.resume_collection(life, it.id))]
@@ -104,7 +106,7 @@ def _of_subscription(life: Life, it: Subscription) -> list[tuple[int, Callable[[
     choices += (
         [(2, lambda: discounts.remove(life, it))] if it.discounts else [(2, lambda: discounts.add(life, it))]
     )
-    behavior = life.rng.choice(("keep_as_draft", "mark_uncollectible", "void"))
+    behavior: PauseBehavior = life.rng.choice(_PAUSES)
     choices.append((2, lambda: subscriptions.pause_collection(life, it, behavior)))
     if life.book.version_at(life.now) >= _ENDIVE:
         choices.append((3, lambda: subscriptions.pause(life, it)))

@@ -73,11 +73,14 @@ def edit(life: Life, changes: int = 1) -> None:
     details = ["email", "name", "phone", "address", "metadata", "business_name"]
     life.rng.shuffle(details)
     life.begin()
+    told = len(life.book.events)
     for detail in [name for name in details if _may_change(life, name)][:changes]:
         life.edits += 1
         life.book.called()
         _change(life, **{detail: _new(life, detail)})
-    life.moved("edited")
+    # What is new may happen to be what was: then nothing has happened.
+    if len(life.book.events) > told:
+        life.moved("edited")
 
 
 def revert(life: Life) -> None:

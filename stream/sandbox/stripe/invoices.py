@@ -125,6 +125,16 @@ def pay(life: Life, invoice: Invoice, *, succeeds: bool = True) -> bool:
     return False
 
 
+def ask(life: Life, invoice: Invoice) -> None:
+    """The bank wants the card's holder to confirm (3-D Secure): no charge until that is done."""
+    intent = life.book.get(str(invoice.payment_intent), PaymentIntent)
+    card = life.customer.default_payment_method
+    asked = {"status": "requires_action", "payment_method": card}
+    life.book.change(intent, life.now, "payment_intent.requires_action", **asked)
+    told = ("invoice.updated", "invoice.payment_action_required")
+    life.book.change(invoice, life.now, *told, attempt_count=invoice.attempt_count + 1)
+
+
 def _paid(life: Life, invoice: Invoice, charge: str | None) -> None:
     """One payment is told three times within a second: updated, paid, payment_succeeded."""
     life.book.change(

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 Interval = Literal["day", "week", "month", "year"]
+PauseBehavior = Literal["keep_as_draft", "mark_uncollectible", "void"]
 
 
 class Thing(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +166,7 @@ class Cancellation(msgspec.Struct, frozen=True, gc=False):
 class Pause(msgspec.Struct, frozen=True, gc=False):
     """`pause_collection`."""
 
-    behavior: Literal["keep_as_draft", "mark_uncollectible", "void"]
+    behavior: PauseBehavior
     resumes_at: int | None = None
 
 

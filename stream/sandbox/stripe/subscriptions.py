@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from stream.sandbox.stripe import discounts, dunning, invoices, pricing
 from stream.sandbox.stripe.catalogue import Plan
 from stream.sandbox.stripe.life import DAY, HOUR, Life, later
-from stream.sandbox.stripe.objects import Cancellation, Invoice, Item, Line, Pause, Subscription
+from stream.sandbox.stripe.objects import (
+    Cancellation,
+    Invoice,
+    Item,
+    Line,
+    Pause,
+    PauseBehavior,
+    Subscription,
+)
 
 LIVING = ("incomplete", "trialing", "active", "past_due", "unpaid", "paused")
 UPDATED = "customer.subscription.updated"
@@ -74,7 +82,11 @@ def begin(
     lines = invoices.lines_of(life, items, free=bool(trial_days))
     bill = invoices.draft(life, subscription, invoice_id, "subscription_create", lines, due=now)
     bill = invoices.finalise(life, bill)
-    paid = invoices.pay(life, bill, succeeds=not fails)
+    if fails and bill.amount_due and life.chance(0.4):
+        paid = False
+        invoices.ask(life, bill)
+    else:
+        paid = invoices.pay(life, bill, succeeds=not fails)
     subscription = current(life, subscription)
     if status == "incomplete" and paid:
         subscription = book.change(subscription, life.now, UPDATED, status="active")
@@ -270,6 +282,16 @@ def change_item(life: Life, subscription: Subscription, plan: Plan | None, amoun
         plan_renewal(life, subscription)
 
 
+def annotate(life: Life, subscription: Subscription) -> None:
+    """Somebody's note, and nothing that matters to billing."""
+    life.begin()
+    life.book.called()
+    life.edits += 1
+    notes = {**subscription.metadata, "note": f"call {life.edits}"}
+    life.book.change(subscription, life.now, UPDATED, metadata=notes)
+    life.moved("edited", subscription.id, (monthly(subscription),) * 2)
+
+
 def schedule_end(life: Life, subscription: Subscription) -> None:
     """It is to end with the period."""
     life.begin()
@@ -334,9 +356,7 @@ def _why(life: Life, reason: str) -> Cancellation:
     return Cancellation(reason, life.rng.choice(_FEEDBACK), life.rng.choice(_COMMENTS))
 
 
-def pause_collection(
-    life: Life, subscription: Subscription, behavior: Literal["keep_as_draft", "mark_uncollectible", "void"]
-) -> None:
+def pause_collection(life: Life, subscription: Subscription, behavior: PauseBehavior) -> None:
     """Its status stays as it is, and its invoices are not collected (docs: billing/subscriptions/pause)."""
     life.begin()
     life.book.called()

@@ -26,6 +26,7 @@ TYPES = frozenset(
         "customer.subscription.deleted", "customer.subscription.paused", "customer.subscription.resumed",
         "customer.subscription.trial_will_end", "invoice.created", "invoice.updated", "invoice.finalized",
         "invoice.paid", "invoice.payment_succeeded", "invoice.payment_failed", "invoice.voided",
+        "payment_intent.requires_action", "invoice.payment_action_required",
         "invoice.marked_uncollectible", "invoice.upcoming", "invoice_payment.paid",
         "payment_intent.created", "payment_intent.succeeded", "payment_intent.payment_failed",
         "payment_intent.canceled", "payment_method.attached", "charge.succeeded", "charge.failed",
