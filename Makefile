@@ -4,7 +4,7 @@ VENV := .venv
 UV := $(VENV)/bin/uv
 RUN := $(VENV)/bin/revstream
 
-.PHONY: help setup demo test check bench lock clean
+.PHONY: help setup demo test check bench docs lock clean
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
 
@@ -43,6 +43,10 @@ test: check ## lint, types and every test
 
 bench: $(VENV)/.bench ## side-by-side benchmark; ratios go to docs/benchmark.md
 	$(VENV)/bin/python -m tests.bench
+
+docs: $(VENV)/.dev ## regenerate the reference pages and the dashboard from the code
+	$(VENV)/bin/python -m docs.generate
+	$(VENV)/bin/python -m deploy.grafana.overview
 
 lock: $(UV) ## pin every dependency with its hashes
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml requirements/build.in -o requirements/run.txt
