@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from typing import Any, Literal
 
 import msgspec
@@ -212,6 +213,7 @@ class Catalogue:
         return self._at
 
 
+@cache
 def _decimal(cents: str | None, factor: Fraction) -> str | None:
     """US cents as decimal text in another currency; all factors here are finite decimals."""
     if cents is None:
