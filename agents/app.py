@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,9 +19,11 @@ from faust.types import TP
 from agents import fields, projector
 from agents.events import State
 from stream import deadletter, metrics, records, topics
+from stream.control import Orders
 from stream.kafka.batches import BatchProducer, Record
 from stream.kafka.chunks import Chunk, ChunkSchema, chunks
 from stream.kafka.client import options
+from stream.kafka.control import ControlReader
 from stream.kafka.rows import Rows
 from stream.kafka.worker import faust_app
 from stream.settings import Settings
@@ -45,13 +47,17 @@ class Projector:
         self._producer = BatchProducer(options(settings.kafka))
         self._stripe = StripeApi(settings.stripe)
         self._lanes: dict[int, asyncio.Task[None]] = {}
+        self._orders = Orders()
         self._mapping = self._table(customer_mapping.NAME, customer_mapping.decode)
         self._subscriptions = self._table(subscriptions.NAME, subscriptions.decode)
         self._agent(topics.STRIPE_EVENTS, self._project)
         self._agent(topics.SALESFORCE_RESULTS, self._learn)
 
     async def start(self) -> None:
-        """Connects the producer; the app is started by its runner."""
+        """Connects the producer; the app is started by its runner. Offsets are only moved while no projector
+        runs, so replay windows are read once."""
+        async with ControlReader(self.settings.kafka) as control:
+            self._orders = control.orders
         await self._producer.start()
 
     async def close(self) -> None:
@@ -123,11 +129,13 @@ class Projector:
         folded = projector.fold_chunk(chunk, partial(self._load, partition))
         await self._ask_stripe(folded)
         writes = list(projector.emit(folded, self.settings))
+        replayed = [record for record in chunk if self._replayed(record)]
+        metrics.EVENTS_REPLAYED.inc(len(replayed))
         changes = self._changes(partition, folded)
         sent = await self._producer.send(
             [
                 *changes,
-                *_write_records(partition, writes),
+                *_write_records(partition, writes, {record.key for record in replayed}),
                 *(_dead_letter(refused) for refused in folded.refused),
             ]
         )
@@ -141,6 +149,11 @@ class Projector:
         if folded.refused:
             metrics.DEAD_LETTERS.labels("decode", "undecodable").inc(len(folded.refused))
         metrics.LAST_PROCESSED.labels("projector").set_to_current_time()
+
+    def _replayed(self, record: projector.Record) -> bool:
+        """Whether an event was there before: it was produced again on purpose, or the offsets were moved back."""
+        again = self._orders.replaying(record.topic, record.partition, record.offset)
+        return again or records.REPLAY in record.headers
 
     async def _ask_stripe(self, folded: projector.Folded) -> None:
         """Fetches each customer whose newest state the events of one second do not tell, once."""
@@ -206,12 +219,14 @@ class ChangelogError(Exception):
     """A table's changelog holds a record that cannot be read; going on would lose that customer's state."""
 
 
-def _write_records(partition: int, writes: Iterable[records.Write]) -> Iterable[Record]:
-    """A write keeps the partition of its event, so that all records of a customer stay in order."""
-    return (
-        Record(topics.SALESFORCE_WRITES, partition, write.key.encode(), records.encode(write))
-        for write in writes
-    )
+def _write_records(
+    partition: int, writes: Iterable[records.Write], replayed: Collection[bytes | None] = ()
+) -> Iterable[Record]:
+    """A write keeps the partition of its event, so that all records of a customer stay in order. Those of replayed
+    customers say so."""
+    for write in writes:
+        headers = (records.REPLAY,) if write.account.encode() in replayed else ()
+        yield Record(topics.SALESFORCE_WRITES, partition, write.key.encode(), records.encode(write), headers)
 
 
 def _dead_letter(refused: projector.Refused) -> Record:

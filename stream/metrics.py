@@ -48,6 +48,10 @@ LAG_SECONDS = Gauge(
 EVENTS_PROCESSED = Counter(
     "revstream_events_processed_total", "Stripe events by what became of them.", ["outcome", "reason"]
 )
+EVENTS_REPLAYED = Counter(
+    "revstream_events_replayed_total",
+    "Stripe events read again in a replay; counted among the processed, too.",
+)
 CHUNK_RECORDS = Histogram(
     "revstream_chunk_records", "Records handed to the projector at once.", buckets=ROWS_BUCKETS
 )
