@@ -14,6 +14,7 @@ import msgspec
 
 from stream.kafka.broker import Broker
 from stream.kafka.client import create_topics
+from stream.sandbox.salesforce import certificate
 from stream.settings import Kafka, Settings
 from stream.supervisor import Child, Supervisor
 
@@ -144,5 +145,9 @@ class LocalOrg(msgspec.Struct, frozen=True):
 
 
 def local_org(state: Path) -> LocalOrg:
-    """A local Salesforce on two free ports, with its records under `state`."""
+    """A local Salesforce on two free ports, with its records under `state`.
+
+    Its certificate is made here: the writer is pointed at it, and may be up before the org is.
+    """
+    certificate.ensure(state)
     return LocalOrg(f"http://{free_address()}", f"https://{free_address()}", state)
