@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from stream.kafka.client import create_topics
 from stream.settings import Kafka
 from stream.stages import free_address
 from stream.stripe.signature import sign
+from tests.bench.process import child, cpu
 
 SECRET = "whsec_benchmark"
 CUSTOMERS = 5_000
@@ -56,10 +55,10 @@ class Figures(msgspec.Struct, frozen=True):
 def events(count: int) -> list[bytes]:
     """Whole HTTP requests with events of many customers, signed now (so good for five minutes)."""
     now = int(time.time())
-    return [_request(_event(number, now), now) for number in range(count)]
+    return [_request(event(number, now), now) for number in range(count)]
 
 
-def _event(number: int, now: int) -> bytes:
+def event(number: int, now: int) -> bytes:
     customer = f"cus_{number % CUSTOMERS:014}"
     subscription: dict[str, Any] = {
         "id": f"sub_{number:024}",
@@ -73,7 +72,7 @@ def _event(number: int, now: int) -> bytes:
         "metadata": {},
         "status": "active",
     }
-    event = {
+    body = {
         "id": f"evt_{number:024}",
         "object": "event",
         "api_version": "2026-09-30.endive",
@@ -84,9 +83,9 @@ def _event(number: int, now: int) -> bytes:
         "request": {"id": None, "idempotency_key": None},
         "type": "customer.subscription.updated",
     }
-    room = BODY_BYTES - len(json.dumps(event))
+    room = BODY_BYTES - len(json.dumps(body))
     subscription["metadata"] = {"note": "x" * (room - len('"note": ""'))}
-    return json.dumps(event).encode()
+    return json.dumps(body).encode()
 
 
 def _item(number: int, now: int) -> dict[str, Any]:
@@ -121,19 +120,6 @@ def _request(body: bytes, now: int) -> bytes:
     return head.encode() + body
 
 
-@asynccontextmanager
-async def _process(*arguments: str, **environment: str) -> AsyncIterator[int]:
-    """A Python module as a child; gives its process ID."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *arguments, env={**os.environ, **environment}, stdout=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield process.pid
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 async def _answers(address: str) -> None:
     """Waits until something listens."""
     async with asyncio.timeout(30):
@@ -160,12 +146,6 @@ async def _ready(internal: str) -> None:
             await asyncio.sleep(0.05)
 
 
-def _cpu(pid: int) -> float:
-    """CPU seconds that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 async def _load(address: str, requests: bytes, connections: int, seconds: float) -> dict[str, Any]:
     """One run of the load client. Raises RuntimeError when any answer was not 200."""
     process = await asyncio.create_subprocess_exec(
@@ -184,12 +164,12 @@ async def measure(brokers: str, *, connections: int = 64, seconds: float = 5.0, 
     """Measures both, on a Kafka that has the topics. Takes about `2 * rounds * seconds` and some more."""
     bare, gateway, internal = free_address(), free_address(), free_address()
     runs: dict[str, list[dict[str, Any]]] = {bare: [], gateway: []}
-    cpu = {bare: 0.0, gateway: 0.0}
+    spent = {bare: 0.0, gateway: 0.0}
     async with AsyncExitStack() as stack:
         pids = {
-            bare: await stack.enter_async_context(_process("tests.bench.bare", *bare.split(":"))),
+            bare: await stack.enter_async_context(child("tests.bench.bare", *bare.split(":"))),
             gateway: await stack.enter_async_context(
-                _process(
+                child(
                     "stream.gateway",
                     KAFKA_BROKERS=brokers,
                     STRIPE_WEBHOOK_SECRETS=SECRET,
@@ -203,11 +183,11 @@ async def measure(brokers: str, *, connections: int = 64, seconds: float = 5.0, 
         for number in range(rounds + 1):
             whole = b"".join(len(each).to_bytes(4) + each for each in events(5_000))
             for address in (bare, gateway) if number % 2 else (gateway, bare):
-                before = _cpu(pids[address])
+                before = cpu(pids[address])
                 seen = await _load(address, whole, connections, seconds if number else WARM_UP_SECONDS)
                 if number:
                     runs[address].append(seen)
-                    cpu[address] += _cpu(pids[address]) - before
+                    spent[address] += cpu(pids[address]) - before
     rates = {address: [run["answered"] / run["seconds"] for run in seen] for address, seen in runs.items()}
     ratios = [ours / theirs for ours, theirs in zip(rates[gateway], rates[bare], strict=True)]
     million = {address: sum(run["answered"] for run in seen) / 1e6 for address, seen in runs.items()}
@@ -220,8 +200,8 @@ async def measure(brokers: str, *, connections: int = 64, seconds: float = 5.0, 
         highest=max(ratios),
         p50_ms=1000 * statistics.median(run["p50"] for run in runs[gateway]),
         p99_ms=1000 * statistics.median(run["p99"] for run in runs[gateway]),
-        cpu_seconds_per_million=cpu[gateway] / million[gateway],
-        bare_cpu_seconds_per_million=cpu[bare] / million[bare],
+        cpu_seconds_per_million=spent[gateway] / million[gateway],
+        bare_cpu_seconds_per_million=spent[bare] / million[bare],
     )
 
 

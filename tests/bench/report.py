@@ -1,0 +1,135 @@
+"""The benchmark's report. Pure."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+
+import msgspec
+
+from tests.bench import gateway, pipe, reference
+from tests.bench.reference import OURS, QUIX, STOCK
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """All that one run has seen."""
+
+    gateway: gateway.Figures
+    reference: reference.Figures
+    pipe: pipe.Figures
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A figure and what it is to be. `seen` is None when it was not measured."""
+
+    what: str
+    seen: float | None
+    wanted: float
+    at_most: bool = False
+    unit: str = ""
+
+    @property
+    def row(self) -> str:
+        """A row of the table."""
+        sign = "≤" if self.at_most else "≥"
+        wanted = f"{sign} {self.wanted:g}{self.unit}"
+        if self.seen is None:
+            return f"| {self.what} | not measured | {wanted} | |"
+        met = self.seen <= self.wanted if self.at_most else self.seen >= self.wanted
+        return f"| {self.what} | {self.seen:.2f}{self.unit} | {wanted} | {'yes' if met else '**no**'} |"
+
+
+def targets(figures: Figures) -> tuple[Target, ...]:
+    """The figures that hold on other machines, and what they are to be."""
+    return (
+        Target(
+            "gateway with its durable ack, to a bare aiohttp handler (requests/s)", figures.gateway.ratio, 0.5
+        ),
+        Target(
+            "reference work on chunked Faust, to stock Faust (events/s)", figures.reference.ratio(STOCK), 10
+        ),
+        Target("the same, to Quix Streams (events/s)", figures.reference.ratio(QUIX), 0.8),
+        Target(
+            f"Salesforce calls per 1,000 events, with {figures.pipe.waiting:,} waiting",
+            figures.pipe.calls_per_thousand,
+            10,
+            at_most=True,
+        ),
+        Target(
+            "webhook accepted → confirmed in Salesforce, quiet, p99",
+            figures.pipe.quiet_p99_ms / 1000,
+            2,
+            at_most=True,
+            unit=" s",
+        ),
+    )
+
+
+def report(figures: Figures) -> str:
+    """The whole page."""
+    return "\n".join(
+        (_HEAD, *(target.row for target in targets(figures)), *_others(figures), *_record(figures))
+    )
+
+
+_HEAD = """# Benchmark
+
+`make bench` measures everything side by side in one run, and writes this page. What is compared shares the machine,
+the Kafka, the client and the events, and is measured in turn; a ratio is that of medians, for the gateway the
+median of the rounds' ratios. After each part every event is accounted for: what came out is compared with what
+plain Python gives, and Salesforce's records with the events. How each part works is told in `tests/bench/`.
+
+## What holds on other machines
+
+| what | seen | wanted | met |
+|---|---|---|---|"""
+
+
+def _others(figures: Figures) -> tuple[str, ...]:
+    hooks, work = figures.gateway, figures.reference
+    cpu = [
+        f"- CPU per event of the reference work: {other} takes {ratio:.2f} times as much as chunked Faust."
+        for other in (STOCK, QUIX)
+        if (ratio := work.cpu_ratio(other)) is not None
+    ]
+    return (
+        "",
+        f"- The gateway's ratio was {hooks.lowest:.2f} to {hooks.highest:.2f} in single rounds; its process takes "
+        f"{hooks.cpu_seconds_per_million / hooks.bare_cpu_seconds_per_million:.2f} times the bare handler's CPU.",
+        *cpu,
+    )
+
+
+def _record(figures: Figures) -> tuple[str, ...]:
+    hooks, work, pipe = figures.gateway, figures.reference, figures.pipe
+    return (
+        "",
+        "## One run's record",
+        "",
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}), Python "
+        f"{platform.python_version()}; Kafka and the clients on the same cores.",
+        "",
+        "| what | rate | CPU-seconds per million | |",
+        "|---|---|---|---|",
+        f"| bare aiohttp handler | {hooks.bare:,.0f} requests/s | {hooks.bare_cpu_seconds_per_million:,.0f} | "
+        f"{hooks.connections} connections, 2.7 KB |",
+        f"| gateway | {hooks.gateway:,.0f} requests/s | {hooks.cpu_seconds_per_million:,.0f} | "
+        f"answers in {hooks.p50_ms:.0f} ms (p50), {hooks.p99_ms:.0f} ms (p99) |",
+        *(
+            f"| reference work, {framework} | {work.rates[framework]:,.0f} events/s | "
+            f"{work.cpu_seconds_per_million[framework]:,.0f} | {work.rounds[framework]} round(s) over "
+            f"{work.events:,} events |"
+            for framework in (OURS, STOCK, QUIX)
+            if framework in work.rates
+        ),
+        f"| projector with its workflows | {pipe.projector_rate:,.0f} events/s | {pipe.projector_cpu:,.0f} | "
+        f"{pipe.events:,} events, a third about customers |",
+        f"| writer | {pipe.writer_rate:,.0f} events/s | {pipe.writer_cpu:,.0f} | {pipe.rows:,} rows in "
+        f"{pipe.calls} calls; new customers, so with matching |",
+        "",
+        f"Quiet, {pipe.quiet_events} webhooks one after the other: confirmed after {pipe.quiet_p50_ms:.0f} ms "
+        f"(p50), {pipe.quiet_p99_ms:.0f} ms (p99). The local Salesforce answers at once, the real one after some "
+        "100 ms a call.",
+        "",
+    )
