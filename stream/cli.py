@@ -17,6 +17,7 @@ import uvloop
 from aiokafka.errors import KafkaError
 
 from stream import stages
+from stream.commands.deadletters import dead_letters
 from stream.commands.offsets import offsets
 from stream.commands.pause import pause, resume
 from stream.kafka.broker import BrokerError
@@ -37,6 +38,7 @@ def main() -> None:
 
 
 main.add_command(offsets)
+main.add_command(dead_letters)
 main.add_command(pause)
 main.add_command(resume)
 
