@@ -20,6 +20,7 @@ from stream import stages
 from stream.commands.deadletters import dead_letters
 from stream.commands.offsets import offsets
 from stream.commands.pause import pause, resume
+from stream.commands.replay import replay
 from stream.kafka.broker import BrokerError
 from stream.kafka.client import create_topics
 from stream.settings import SettingError, load
@@ -39,6 +40,7 @@ def main() -> None:
 
 main.add_command(offsets)
 main.add_command(dead_letters)
+main.add_command(replay)
 main.add_command(pause)
 main.add_command(resume)
 

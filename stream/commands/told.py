@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
@@ -59,6 +60,9 @@ def run(work: Callable[[Settings], Coroutine[Any, Any, int]]) -> None:
     except (KafkaError, OSError) as error:
         click.echo(f"revstream: Kafka: {type(error).__name__}: {error}", err=True)
         code = FAILED
+    except KeyboardInterrupt:
+        click.echo("revstream: stopped", err=True)
+        code = 128 + signal.SIGINT
     sys.exit(code)
 
 
