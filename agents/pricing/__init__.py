@@ -1,0 +1,220 @@
+"""What a subscription is worth a month (MRR) and a year (ARR, twelve times that), exactly.
+
+    result = mrr(subscription, lookup, STRIPE, at)
+    if isinstance(result, Unknown): ...            # fetch what it names, then ask again
+    result.money.text, result.arr.text, result.lines
+
+Every rule stands with a worked example in docs/reference/pricing.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+
+import msgspec
+
+from agents.pricing.costs import Unpriceable, cost, times_a_month
+from agents.pricing.discounts import Missing, Share, Taken, Unknown, in_force, of_customer, take
+from agents.pricing.money import Money
+from agents.pricing.profiles import (
+    NET,
+    PROFILES,
+    STRIPE,
+    Hook,
+    Profile,
+    Question,
+    answered,
+    in_trial,
+    load_hook,
+    not_counted,
+)
+from stream.stripe.catalogue import Lookup
+from stream.stripe.shapes import Discount, Item, Price, Subscription
+
+__all__ = [
+    "NET",
+    "PROFILES",
+    "STRIPE",
+    "Hook",
+    "Line",
+    "Money",
+    "Mrr",
+    "Profile",
+    "Question",
+    "Unknown",
+    "Unpriceable",
+    "by_currency",
+    "load_hook",
+    "mrr",
+]
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One step of the arithmetic: what it adds a month (discounts take away), and why, for a person.
+
+    `item` is empty for a discount on the whole subscription.
+    """
+
+    item: str
+    money: Money
+    says: str
+
+
+class Mrr(msgspec.Struct, frozen=True):
+    """What a subscription brings a month. `worth` is what its lines sum up to; `not_counted` says why that
+    is not its MRR (`status is trialing`, …), which then is 0."""
+
+    worth: Money
+    lines: tuple[Line, ...] = ()
+    not_counted: str | None = None
+
+    @property
+    def money(self) -> Money:
+        """The MRR."""
+        return self.worth * (0 if self.not_counted else 1)
+
+    @property
+    def arr(self) -> Money:
+        """Twelve times the MRR."""
+        return self.money * 12
+
+    @property
+    def arithmetic(self) -> tuple[str, ...]:
+        """All lines and the result, for a person."""
+        end = f"MRR {self.money.text}, ARR {self.arr.text}"
+        why = f" ({self.not_counted}; worth {self.worth.text})" if self.not_counted else ""
+        return (*(line.says for line in self.lines), end + why)
+
+
+def mrr(
+    subscription: Subscription,
+    lookup: Lookup,
+    profile: Profile,
+    at: int,
+    customer_discount: Discount | None = None,
+    hook: Hook | None = None,
+) -> Mrr | Unknown:
+    """The MRR of a subscription at a time in epoch seconds, which decides what discount or trial is over.
+
+    Unknown when something has to be fetched first. Raises Unpriceable for what no fetch would help.
+    """
+    missing = Missing()
+    if subscription.more_items:
+        missing.subscriptions.add(subscription.id)
+    currency = subscription.currency or ""
+    shares: list[Share] = []
+    lines: list[Line] = []
+    for item in subscription.items:
+        share, line = _item(item, subscription, currency, lookup, at, hook, missing)
+        lines.append(line)
+        own = in_force(item.discounts, lookup, profile, at, missing, subscription.id)
+        lines += (_off(take(rebate, [share], currency, item.id), currency) for rebate in own)
+        shares.append(share)
+    whole = of_customer(subscription, customer_discount)
+    for rebate in in_force(whole, lookup, profile, at, missing, subscription.id):
+        if rebate.coupon.applies_to:
+            _find_products(shares, lookup, missing)
+        lines.append(_off(take(rebate, shares, currency), currency))
+    if missing:
+        return missing.known()
+    worth = sum((share.left for share in shares), Fraction(0))
+    return Mrr(Money(worth, currency), tuple(lines), not_counted(subscription, profile, at))
+
+
+def by_currency(results: Iterable[Mrr | Unknown]) -> dict[str, Money] | Unknown:
+    """The MRR of several subscriptions, per currency; Unknown, of all together, if one of them is.
+
+    A currency whose MRR is 0 is there too, so that a customer who left is seen to have left.
+    """
+    totals: dict[str, Money] = {}
+    missing = Missing()
+    for result in results:
+        if isinstance(result, Unknown):
+            missing.prices.update(result.prices)
+            missing.coupons.update(result.coupons)
+            missing.discounts.update(result.discounts)
+            missing.subscriptions.update(result.subscriptions)
+        else:
+            money = result.money
+            totals[money.currency] = totals.get(money.currency, money * 0) + money
+    return missing.known() if missing else totals
+
+
+def _item(
+    item: Item, subscription: Subscription, currency: str, lookup: Lookup, at: int, hook: Hook | None,
+    missing: Missing,
+) -> tuple[Share, Line]:  # fmt: skip
+    """What one item brings a month before discounts."""
+    price = item.price
+    name = price.nickname or price.id
+
+    def brings(monthly: Fraction, says: str) -> tuple[Share, Line]:
+        cycles = times_a_month(price) if monthly and price.interval else Fraction(0)
+        return Share(item, price, monthly, cycles), Line(item.id, Money(monthly, currency), f"{name}: {says}")
+
+    if in_trial(item, at):
+        return brings(Fraction(0), "in its own trial, brings nothing yet")
+    if hook and (own := _asked(hook, Question(subscription, item, currency, at))) is not None:
+        return brings(own, f"the pricing hook says {Money(own, currency).text} per month")
+    if price.usage_type == "metered":
+        return brings(Fraction(0), "metered, nothing is known beforehand")
+    if price.interval is None:
+        return brings(Fraction(0), "not recurring")
+    if _lacks(price, currency):
+        known = lookup.price(price.id)
+        if known is None:
+            missing.prices.add(price.id)
+            return brings(Fraction(0), "not known yet")
+        price = known
+        if _lacks(price, currency):
+            raise Unpriceable(
+                f"Stripe's API tells no amount in {currency.upper()} or no tiers for price {price.id} "
+                f"of subscription {subscription.id}."
+            )
+    period = cost(price, 1 if item.quantity is None else item.quantity, currency)
+    monthly = period.amount * times_a_month(price)
+    total = Money(period.amount, currency)
+    says = f"{period.arithmetic} {_every(price)} {total.equals}"
+    if monthly != period.amount:
+        says += f", a month {Money(monthly, currency).equals}"
+    return brings(monthly, says)
+
+
+def _find_products(shares: list[Share], lookup: Lookup, missing: Missing) -> None:
+    """Before 2018-02-05 a plan was its own product, and old payloads do not name the one it has now."""
+    for share in shares:
+        if share.price.product is None:
+            known = lookup.price(share.price.id)
+            if known is None:
+                missing.prices.add(share.price.id)
+            else:
+                share.price = known
+
+
+def _lacks(price: Price, currency: str) -> bool:
+    """Whether the price's tiers, or its amounts in the currency, are not told."""
+    if currency != price.currency:
+        option = price.options.get(currency)
+        return option is None or (price.billing_scheme == "tiered" and not option.tiers)
+    return price.billing_scheme == "tiered" and not price.tiers
+
+
+def _asked(hook: Hook, question: Question) -> Fraction | None:
+    try:
+        return answered(hook(question))
+    except Exception as error:
+        raise Unpriceable(
+            f"The pricing hook failed on price {question.item.price.id} of subscription "
+            f"{question.subscription.id}: {type(error).__name__}: {error}."
+        ) from error
+
+
+def _off(taken: Taken, currency: str) -> Line:
+    off = Money(-taken.amount, currency)
+    return Line(taken.item, off, f"{taken.says} {off.equals} per month")
+
+
+def _every(price: Price) -> str:
+    count = price.interval_count
+    return f"per {price.interval}" if count == 1 else f"every {count} {price.interval}s"
