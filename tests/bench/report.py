@@ -98,6 +98,9 @@ def _others(figures: Figures) -> tuple[str, ...]:
         f"- The gateway's ratio was {hooks.lowest:.2f} to {hooks.highest:.2f} in single rounds; its process takes "
         f"{hooks.cpu_seconds_per_million / hooks.bare_cpu_seconds_per_million:.2f} times the bare handler's CPU.",
         *cpu,
+        "- The ratios to stock Faust and Quix Streams are upper bounds. Time and CPU are counted from the first "
+        "record that came out: what chunked Faust has fetched and decoded by then is not counted, and stock Faust, "
+        "which is stopped after a limit, is charged with what it fetched and did not get to.",
     )
 
 
@@ -108,7 +111,8 @@ def _record(figures: Figures) -> tuple[str, ...]:
         "## One run's record",
         "",
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}), Python "
-        f"{platform.python_version()}; Kafka and the clients on the same cores.",
+        f"{platform.python_version()}; Kafka and the clients on the same cores. Load average at the end: "
+        f"{os.getloadavg()[1]:.1f} over five minutes; above some 4 other work was in the way.",
         "",
         "| what | rate | CPU-seconds per million | |",
         "|---|---|---|---|",
