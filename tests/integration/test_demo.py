@@ -1,0 +1,86 @@
+"""`revstream demo` as its user runs it, also while one of its processes is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+DEADLINE = 200.0
+# Of some 1,500 requests.
+MIDDLE = 300
+
+
+@asynccontextmanager
+async def demo(state: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "stream.cli", "demo", "--customers", "40", "--seed", "7", "--json"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "REVSTREAM_STATE_DIR": str(state)},
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await asyncio.wait_for(process.communicate(), DEADLINE)
+
+
+async def until_the_middle(process: asyncio.subprocess.Process) -> str:
+    """Waits until the gateway has taken webhooks enough; gives what was read of stderr meanwhile."""
+    assert process.stderr is not None
+    read = ""
+    address = None
+    while address is None:
+        line = (await process.stderr.readline()).decode()
+        assert line, read
+        read += line
+        if told := re.match(r"gateway +(http://\S+/metrics)", line):
+            address = told[1]
+    async with aiohttp.ClientSession() as http:
+        while True:
+            async with http.get(address) as answer:
+                found = re.search(
+                    r'revstream_http_requests_total\{code="200"\} (\d+)',
+                    (await answer.text()).replace(".0", ""),
+                )
+            if found and int(found[1]) >= MIDDLE:
+                return read
+            assert process.returncode is None
+            await asyncio.sleep(0.01)
+
+
+def pid_of(name: str, state: Path) -> int:
+    processes: dict[str, int] = json.loads(Path((state / "demo" / "processes").read_text()).read_text())
+    return processes[name]
+
+
+def check(outcome: bytes) -> None:
+    report: dict[str, Any] = json.loads(outcome.splitlines()[-1])
+    assert report["lost"] == report["dead_letters"] == report["undelivered"] == 0
+    assert report["events_accepted"] == report["events"]
+    for told in report["salesforce"].values():
+        assert (told["expected"], told["actual"], told["wrong"]) == (40, 40, 0), told["examples"]
+
+
+@pytest.mark.parametrize("killed", ["nothing", "gateway", "projector", "writer", "kafka"])
+async def test_the_final_table_agrees_whatever_is_killed(tmp_path: Path, killed: str) -> None:
+    async with asyncio.timeout(DEADLINE), demo(tmp_path) as process:
+        read = await until_the_middle(process)
+        if killed != "nothing":
+            os.kill(pid_of(killed, tmp_path), signal.SIGKILL)
+        outcome, errors = await process.communicate()
+        print(read, errors.decode())
+    assert process.returncode == 0
+    check(outcome)
