@@ -29,7 +29,7 @@ from agents.pricing.profiles import (
     load_hook,
     not_counted,
 )
-from stream.stripe.catalogue import Lookup
+from stream.stripe.catalogue import Gone, Lookup
 from stream.stripe.shapes import Discount, Item, Price, Subscription
 
 __all__ = [
@@ -162,7 +162,7 @@ def _item(
     if price.interval is None:
         return brings(Fraction(0), "not recurring")
     if _lacks(price, currency):
-        known = lookup.price(price.id)
+        known = _fetched(price, lookup)
         if known is None:
             missing.prices.add(price.id)
             return brings(Fraction(0), "not known yet")
@@ -185,11 +185,18 @@ def _find_products(shares: list[Share], lookup: Lookup, missing: Missing) -> Non
     """Before 2018-02-05 a plan was its own product, and old payloads do not name the one it has now."""
     for share in shares:
         if share.price.product is None:
-            known = lookup.price(share.price.id)
+            known = _fetched(share.price, lookup)
             if known is None:
                 missing.prices.add(share.price.id)
             else:
                 share.price = known
+
+
+def _fetched(price: Price, lookup: Lookup) -> Price | None:
+    try:
+        return lookup.price(price.id)
+    except Gone:
+        raise Unpriceable(f"Price {price.id} was deleted in Stripe, and its tiers with it.") from None
 
 
 def _lacks(price: Price, currency: str) -> bool:

@@ -13,9 +13,10 @@ from fractions import Fraction
 
 import msgspec
 
+from agents.pricing.costs import Unpriceable
 from agents.pricing.money import Money
 from agents.pricing.profiles import Profile
-from stream.stripe.catalogue import Lookup
+from stream.stripe.catalogue import Gone, Lookup
 from stream.stripe.shapes import Coupon, Discount, Item, Price, Subscription
 
 
@@ -102,17 +103,39 @@ def in_force(
             continue
         if whole.coupon is None or (whole.end is not None and at >= whole.end):
             continue  # no longer there, or over
-        embedded = whole.embedded
-        if embedded and embedded.duration not in profile.discounts:
+        if whole.embedded and whole.embedded.duration not in profile.discounts:
             continue
-        coupon = lookup.coupon(whole.coupon)
-        if coupon is None and embedded and embedded.applies_to is not None:
-            coupon = embedded  # one that was deleted since is still in force where it was redeemed
+        try:
+            coupon = lookup.coupon(whole.coupon)
+        except Gone:
+            coupon = _as_redeemed(whole, lookup)
+            if coupon is None:
+                missing.discounts.add(whole.id)
+                missing.subscriptions.add(owner)
+                continue
         if coupon is None:
             missing.coupons.add(whole.coupon)
         elif coupon.duration in profile.discounts:
             found.append(Rebate(coupon, whole.end))
     return found
+
+
+def _as_redeemed(discount: Discount, lookup: Lookup) -> Coupon | None:
+    """A coupon that was deleted, and is still in force where it was redeemed; None to ask for the discount.
+
+    Raises Unpriceable when the discount does not tell enough of it either.
+    """
+    if discount.embedded and discount.embedded.applies_to is not None:
+        return discount.embedded
+    whole = lookup.discount(discount.id) if discount.id else discount
+    if whole is None:
+        return None
+    if whole.embedded and whole.embedded.applies_to is not None:
+        return whole.embedded
+    raise Unpriceable(
+        f"Coupon {discount.coupon} of discount {discount.id or '(without ID)'} was deleted in Stripe, and what "
+        "it took off is not told any more."
+    )
 
 
 def take(rebate: Rebate, shares: list[Share], currency: str, item: str = "") -> Taken:

@@ -14,8 +14,15 @@ import msgspec
 from stream.stripe.shapes import Coupon, Discount, Price, Product
 
 
+class Gone(Exception):
+    """Stripe no longer has it."""
+
+
 class Lookup(Protocol):
-    """What is known of one account's catalogue; None for what was not fetched yet."""
+    """What is known of one account's catalogue; None for what was not fetched yet.
+
+    Raises Gone for a price or coupon that was asked for and that Stripe does not have.
+    """
 
     def price(self, id_: str) -> Price | None:
         """A price with its tiers and all its currencies."""
@@ -59,6 +66,8 @@ class Entries:
     def price(self, id_: str) -> Price | None:
         """See `Lookup`."""
         entry = self._entry(id_)
+        if entry and not entry.price:
+            raise Gone(id_)
         return entry.price if entry else None
 
     def product(self, price: str) -> Product | None:
@@ -69,6 +78,8 @@ class Entries:
     def coupon(self, id_: str) -> Coupon | None:
         """See `Lookup`."""
         entry = self._entry(id_)
+        if entry and not entry.coupon:
+            raise Gone(id_)
         return entry.coupon if entry else None
 
     def discount(self, id_: str) -> Discount | None:

@@ -133,6 +133,24 @@ def test_a_deleted_coupon_stays_in_force_where_it_was_redeemed() -> None:
     assert worked(subscription, known).money.text == "7.50 USD"
 
 
+def test_a_deleted_coupon_inside_an_old_payload_is_asked_for_with_its_discount() -> None:
+    told = Discount("di_1", coupon="QUARTER", embedded=replace(FOREVER, applies_to=None))
+    subscription = sub(item(TEN), discounts=(told,))
+    gone = {"QUARTER": Entry(AT)}
+    assert mrr(subscription, Entries(gone), STRIPE, AT) == Unknown(
+        discounts=("di_1",), subscriptions=("sub_1",)
+    )
+    whole = Entry(AT, discount=replace(told, embedded=FOREVER))
+    assert worked(subscription, Entries({**gone, "di_1": whole})).money.text == "7.50 USD"
+    with pytest.raises(Unpriceable, match="QUARTER of discount di_1 was deleted"):
+        worked(subscription, Entries({**gone, "di_1": Entry(AT)}))
+
+
+def test_a_deleted_price_is_refused_by_name() -> None:
+    with pytest.raises(Unpriceable, match="price_1 was deleted"):
+        worked(sub(item(GRADUATED_PRICE)), Entries({"price_1": Entry(AT)}))
+
+
 def test_a_discount_that_stripe_no_longer_has_takes_nothing_off() -> None:
     assert (
         worked(sub(item(TEN), discounts=(Discount("di_1"),)), Entries({"di_1": Entry(AT)})).money.text
