@@ -28,6 +28,7 @@ SECTIONS = {
     "projector": "Folds events into what Salesforce should hold.",
     "writer": "Writes to Salesforce in batches.",
     "matching": "How a customer finds the Account and Contact that exist already.",
+    "pricing": "How revenue is worked out ([pricing](pricing.md)).",
     "revstream": "Every process.",
 }
 

@@ -145,6 +145,15 @@ class Matching(Section):
     _domains = field_validator("free_mail_domains", mode="before")(_split)
 
 
+class Pricing(Section):
+    profile: Literal["stripe", "net"] = Field(
+        default="stripe", description="what counts as MRR: as Stripe reports it, or what is being charged"
+    )
+    hook: str | None = Field(
+        default=None, description="package.module:function that may price items its own way"
+    )
+
+
 class Process(Section):
     state_dir: Path = Field(default=Path(".revstream"), description="embedded Kafka, tables, process IDs")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -233,6 +242,7 @@ class Settings(BaseSettings):
     projector: Projector = Projector()
     writer: Writer = Writer()
     matching: Matching = Matching()
+    pricing: Pricing = Pricing()
     revstream: Process = Process()
     mapping: Annotated[dict[str, dict[str, str]], NoDecode] = DEFAULT_MAPPING
 

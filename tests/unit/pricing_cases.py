@@ -387,5 +387,5 @@ what is really being charged.
 an `agents.pricing.Question` and answers with the item's amount a month before discounts in minor units (`int`,
 `Decimal` or `Fraction`), or `None` for the rules below.
 
-Each example below is a test of Revstream: first as a person reckons it, then as `revstream explain` prints it.
+Each example below is a test of Revstream: first as a person reckons it, then in Revstream's own words.
 """
