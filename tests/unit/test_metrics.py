@@ -33,8 +33,6 @@ RECORDED = {
 }
 PANELS = [panel for panel in overview.dashboard()["panels"] if panel["type"] != "row"]
 QUERIES = [target["expr"] for panel in PANELS for target in panel["targets"]]
-# Prometheus' own, and the process collector's.
-OTHERS = {"up"}
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
