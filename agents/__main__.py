@@ -21,8 +21,14 @@ log = logging.getLogger("agents")
 OUTCOMES = (
     ("applied", "new"),
     ("applied", "older_or_known"),
+    ("applied", "catalogue"),
+    ("waiting", "customer_unknown"),
+    ("rerouted", "by_charge"),
     ("ignored", "no_workflow"),
+    ("ignored", "guest"),
     ("dead-lettered", "undecodable"),
+    ("dead-lettered", "customer_unknown"),
+    ("dead-lettered", "price_unknown"),
 )
 
 
@@ -85,6 +91,8 @@ def _prepare_metrics(settings: Settings) -> None:
     for object_ in settings.mapping:
         metrics.WRITES_EMITTED.labels(object_)
     metrics.DEAD_LETTERS.labels("decode", "undecodable")
+    for reason in ("customer_unknown", "price_unknown"):
+        metrics.DEAD_LETTERS.labels("project", reason)
     metrics.REBALANCES.labels("projector")
 
 

@@ -1,7 +1,8 @@
-"""The projector's Faust app: two agents that read chunks, and the two tables they keep.
+"""The projector's Faust app: three agents that read chunks, and the two tables they keep.
 
-One agent folds Stripe's events, the other learns what Salesforce answered. Both work on a partition's tables,
-so the chunks of one partition are worked on one at a time, while other partitions go on.
+One agent folds Stripe's events, one learns what Salesforce answered, and one what has changed in Stripe's
+catalogue. All work on a partition's tables, so the chunks of one partition are worked on one at a time, while
+other partitions go on.
 """
 
 from __future__ import annotations
@@ -17,17 +18,25 @@ import msgspec
 from faust.types import TP
 
 from agents import fields, projector
+from agents.events import Record as Received
 from agents.events import State
+from agents.stock import Stock, account_of
+from agents.strays import Owners
 from stream import deadletter, metrics, records, topics
 from stream.control import Orders
-from stream.kafka.batches import BatchProducer, Record
+from stream.kafka.batches import BatchProducer, Record, partition_of
 from stream.kafka.chunks import Chunk, ChunkSchema, chunks
 from stream.kafka.client import options
 from stream.kafka.control import ControlReader
 from stream.kafka.rows import Rows
+from stream.kafka.scan import ranges, scan
 from stream.kafka.worker import faust_app
 from stream.settings import Settings
-from stream.stripe.api import StripeApi
+from stream.stripe import catalogue
+from stream.stripe.api import NoAnswer, StripeApi
+from stream.stripe.catalogue import Entry
+from stream.stripe.patience import patiently
+from stream.stripe.shapes import Customer
 from tables import customer_mapping, subscriptions
 from tables.versions import Rank, Telling
 
@@ -46,23 +55,30 @@ class Projector:
         )
         self._producer = BatchProducer(options(settings.kafka))
         self._stripe = StripeApi(settings.stripe)
+        self._stock = Stock(self._stripe)
+        self._owners = Owners(self._stripe)
         self._lanes: dict[int, asyncio.Task[None]] = {}
         self._orders = Orders()
         self._mapping = self._table(customer_mapping.NAME, customer_mapping.decode)
         self._subscriptions = self._table(subscriptions.NAME, subscriptions.decode)
         self._agent(topics.STRIPE_EVENTS, self._project)
         self._agent(topics.SALESFORCE_RESULTS, self._learn)
+        self._agent(topics.STRIPE_CATALOGUE, self._rename)
 
     async def start(self) -> None:
         """Connects the producer; the app is started by its runner. Offsets are only moved while no projector
         runs, so replay windows are read once."""
         async with ControlReader(self.settings.kafka) as control:
             self._orders = control.orders
+        await self._read_catalogue()
         await self._producer.start()
 
     async def close(self) -> None:
-        """Flushes and disconnects."""
+        """Lets go of what waits for Stripe, flushes and disconnects."""
+        for lane in self._lanes.values():
+            lane.cancel()
         await self._producer.stop()
+        await self._stripe.close()
 
     # Faust's parts
 
@@ -127,45 +143,144 @@ class Projector:
     async def _project(self, partition: int, chunk: Chunk) -> None:
         began = time.perf_counter()
         folded = projector.fold_chunk(chunk, partial(self._load, partition))
+        rerouted = await self._route(folded)
+        renewed = await self._renew(folded)
         await self._ask_stripe(folded)
-        writes = list(projector.emit(folded, self.settings))
+        projector.settle(folded, topics.STRIPE_EVENTS, partition)
+        emitted = projector.Emitted()
+        fetched = await self._emit(folded, folded.touched, emitted)
         replayed = [record for record in chunk if self._replayed(record)]
         metrics.EVENTS_REPLAYED.inc(len(replayed))
-        changes = self._changes(partition, folded)
-        sent = await self._producer.send(
+        again = {record.key for record in replayed}
+        # What follows goes before what is remembered: an event that waited is forgotten by this chunk, so after a
+        # crash in between nothing else would bring its records.
+        await self._producer.send(
             [
-                *changes,
-                *_write_records(partition, writes, {record.key for record in replayed}),
+                *_write_records(partition, emitted.writes, again),
+                *_notice_records(partition, emitted.notices, again),
                 *(_dead_letter(refused) for refused in folded.refused),
+                *rerouted,
+                *self._catalogue_records({**renewed, **fetched}),
             ]
         )
-        self._keep(partition, changes, sent)
+        changes = self._changes(partition, folded)
+        self._keep(partition, changes, await self._producer.send(changes))
         metrics.CHUNK_RECORDS.observe(len(chunk))
         metrics.CHUNK_DURATION.observe(time.perf_counter() - began)
         for (outcome, reason), count in folded.outcomes.items():
             metrics.EVENTS_PROCESSED.labels(outcome, reason).inc(count)
-        for write in writes:
+        for write in emitted.writes:
             metrics.WRITES_EMITTED.labels(write.object).inc()
-        if folded.refused:
-            metrics.DEAD_LETTERS.labels("decode", "undecodable").inc(len(folded.refused))
+        for refused in folded.refused:
+            metrics.DEAD_LETTERS.labels(refused.stage, refused.error.code).inc()
         metrics.LAST_PROCESSED.labels("projector").set_to_current_time()
 
-    def _replayed(self, record: projector.Record) -> bool:
+    def _replayed(self, record: Received) -> bool:
         """Whether an event was there before: it was produced again on purpose, or the offsets were moved back."""
         again = self._orders.replaying(record.topic, record.partition, record.offset)
         return again or records.REPLAY in record.headers
 
+    async def _emit(
+        self, folded: projector.Folded, keys: Collection[bytes], emitted: projector.Emitted
+    ) -> dict[str, Entry]:
+        """Has the workflows speak, as often as something has to be fetched first. What was fetched comes back."""
+        fetched: dict[str, Entry] = {}
+        while keys:
+            wanted = projector.emit(folded, keys, self._stock.lookup, self.settings, emitted)
+            for key, unknown in wanted.items():
+                account = account_of(key.decode())
+                fetched |= await patiently(partial(self._stock.fetch, unknown, account))
+            keys = wanted.keys()
+        return fetched
+
+    async def _route(self, folded: projector.Folded) -> list[Record]:
+        """Finds the customers of events that name none, and puts them on the topic again under these."""
+        rerouted = []
+        for event in folded.strays:
+            owner = await patiently(partial(self._owners.of, event))
+            if owner.error is not None:
+                folded.refuse(event, "customer_unknown", owner.error)
+            elif owner.key is None:
+                folded.recount(event, "ignored", "guest")
+            else:
+                folded.recount(event, "rerouted", "by_charge")
+                key = owner.key.encode()
+                again = event.record
+                at = partition_of(key, self.settings.kafka.partitions)
+                rerouted.append(Record(topics.STRIPE_EVENTS, at, key, again.value, tuple(again.headers)))
+        return rerouted
+
+    async def _renew(self, folded: projector.Folded) -> dict[str, Entry]:
+        """Fetches again what of the held catalogue has changed."""
+        renewed: dict[str, Entry] = {}
+        for account, ids in folded.renewed.items():
+            renewed |= await patiently(partial(self._stock.refresh, sorted(ids), account))
+        return renewed
+
+    def _catalogue_records(self, entries: Mapping[str, Entry]) -> Iterable[Record]:
+        """What was fetched goes to every partition, so that each one's owner tells the customers it is about."""
+        for key, entry in entries.items():
+            value = catalogue.encode(entry)
+            for partition in range(self.settings.kafka.partitions):
+                yield Record(topics.STRIPE_CATALOGUE, partition, key.encode(), value)
+
     async def _ask_stripe(self, folded: projector.Folded) -> None:
-        """Fetches each customer whose newest state the events of one second do not tell, once."""
-        keys = folded.ambiguous
-        fetched = await asyncio.gather(*(self._stripe.customer(key.decode()) for key in keys))
+        """Fetches each customer whom no event has told of, or whose newest state the events of one second do
+        not tell, once."""
+        keys = [*folded.ambiguous, *folded.strangers]
+        fetched = await asyncio.gather(*(self._customer(key.decode()) for key in keys))
         for key, customer in zip(keys, fetched, strict=True):
-            metrics.ORDER_AMBIGUOUS.labels("no" if customer is None else "yes").inc()
             state = folded.states[key]
-            if customer is not None and state.mapping.customer is not None:
+            held = state.mapping.customer
+            if held is not None:
+                metrics.ORDER_AMBIGUOUS.labels("no" if customer is None else "yes").inc()
+            if customer is not None:
                 telling = Telling("fetched", Rank.FETCHED, customer)
-                mapping = customer_mapping.told(state.mapping, state.mapping.customer.created, telling)
+                created = held.created if held else max(event.ref.created for event in folded.touched[key])
+                mapping = customer_mapping.told(state.mapping, created, telling)
                 folded.states[key] = msgspec.structs.replace(state, mapping=mapping)
+
+    async def _customer(self, key: str) -> Customer | None:
+        """A customer as it now is. None when Stripe does not tell, or only that it is deleted: then its events
+        have to do."""
+        account, _, id_ = key.rpartition("/")
+        try:
+            customer = await patiently(partial(self._stripe.customer, id_, account or None))
+        except NoAnswer:
+            return None
+        return None if customer.deleted else customer
+
+    # Stripe's catalogue
+
+    async def _read_catalogue(self) -> None:
+        """Every partition holds the whole of it, so one is read."""
+        first, last = (await ranges(self.settings.kafka, topics.STRIPE_CATALOGUE))[0]
+        async for record in scan(self.settings.kafka, topics.STRIPE_CATALOGUE, {0: (first, last)}):
+            self._restock(record)
+
+    def _restock(self, record: Received) -> str | None:
+        """Takes on what a projector has fetched. The key, when something that was known before has changed."""
+        if record.key is None or record.value is None:
+            return None
+        key, entry = record.key.decode(), catalogue.decode(record.value)
+        self._stock.put(key, entry)
+        return key if entry.renewed else None
+
+    async def _rename(self, partition: int, chunk: Chunk) -> None:
+        """Tells again of this partition's customers whom a change of the catalogue is about."""
+        renewed = {key for record in chunk if (key := self._restock(record))}
+        if not renewed:
+            return
+        folded = projector.Folded()
+        for row, value in self._subscriptions.items(partition):
+            if subscriptions.mentions(value, account_of(row.decode()), renewed):
+                folded.states[row] = self._load(partition, row)
+                folded.touched[row] = []
+        emitted = projector.Emitted()
+        await self._emit(folded, folded.touched, emitted)
+        await self._producer.send(_write_records(partition, emitted.writes))
+        for write in emitted.writes:
+            metrics.WRITES_EMITTED.labels(write.object).inc()
 
     # Salesforce's answers
 
@@ -229,6 +344,16 @@ def _write_records(
         yield Record(topics.SALESFORCE_WRITES, partition, write.key.encode(), records.encode(write), headers)
 
 
+def _notice_records(
+    partition: int, notices: Iterable[records.Notice], replayed: Collection[bytes | None]
+) -> Iterable[Record]:
+    """Like writes; nobody is told again of what says that it is replayed."""
+    for notice in notices:
+        key = notice.account.encode()
+        headers = (records.REPLAY,) if key in replayed else ()
+        yield Record(topics.NOTICES, partition, key, records.encode(notice), headers)
+
+
 def _dead_letter(refused: projector.Refused) -> Record:
     origin = refused.record
     return Record(
@@ -242,7 +367,7 @@ def _dead_letter(refused: projector.Refused) -> Record:
                 topic=origin.topic,
                 partition=origin.partition,
                 offset=origin.offset,
-                stage="decode",
+                stage=refused.stage,
                 error=refused.error,
             )
         ),

@@ -8,11 +8,13 @@ company. A deleted customer is flagged, not deleted. A guest or nameless custome
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from agents import fields
-from agents.events import State
-from stream.records import EventRef, Match, Reference, Write
+from agents.events import CUSTOMER
+from agents.touched import Touched
+from stream.records import Match, Reference, Write
 from stream.settings import CUSTOMER_ID_FIELD, Settings
 from stream.stripe.shapes import Customer
 
@@ -20,37 +22,40 @@ from stream.stripe.shapes import Customer
 FREE_MAIL = frozenset(Path(__file__).with_name("free_mail.txt").read_text().split())
 
 
-def project(key: str, state: State, events: tuple[EventRef, ...], settings: Settings) -> tuple[Write, ...]:
+def project(touched: Touched) -> Iterable[Write]:
     """The Account and the Contact as they should now be; none for a customer not yet told of."""
-    if state.mapping.customer is None:
-        return ()
-    customer = state.mapping.customer.newest.body
-    version = state.mapping.customer.created
+    mapping = touched.state.mapping
+    if mapping.customer is None:
+        return
+    customer = mapping.customer.newest.body
     email = _email(customer)
-    account = Write(
+    settings = touched.settings
+    yield Write(
         object="Account",
         external_id_field=CUSTOMER_ID_FIELD,
-        external_id=key,
-        account=key,
-        version=version,
+        external_id=touched.key,
+        account=touched.key,
+        version=touched.state.version,
         fields=fields.values(customer, settings.fields_of("Account")),
-        events=events,
+        events=touched.refs,
         match=Match(email, fields.account_name(customer), company_domain(email, settings))
-        if state.mapping.account is None
+        if mapping.account is None
         else None,
     )
-    contact = Write(
+    # All that a Contact says is the customer's; what else happens does not change it.
+    if touched.events and mapping.contact is not None and not touched.about(CUSTOMER):
+        return
+    yield Write(
         object="Contact",
         external_id_field=CUSTOMER_ID_FIELD,
-        external_id=key,
-        account=key,
-        version=version,
+        external_id=touched.key,
+        account=touched.key,
+        version=mapping.customer.created,
         fields=fields.values(customer, settings.fields_of("Contact")),
-        events=events,
-        parents={"Account": Reference("Account", CUSTOMER_ID_FIELD, key)},
-        match=Match(email=email) if state.mapping.contact is None and email else None,
+        events=touched.refs,
+        parents={"Account": Reference("Account", CUSTOMER_ID_FIELD, touched.key)},
+        match=Match(email=email) if mapping.contact is None and email else None,
     )
-    return account, contact
 
 
 def _email(customer: Customer) -> str | None:

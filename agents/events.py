@@ -6,17 +6,34 @@ reason, without being parsed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
 from stream.records import EventRef
 from stream.stripe import shapes
 from tables import customer_mapping, subscriptions
-from tables.customer_mapping import CustomerMapping
+from tables.customer_mapping import CustomerMapping, Waiting
 from tables.subscriptions import Subscriptions
 from tables.versions import Rank, Telling, digest
+
+
+class Record(Protocol):
+    """What is read of a Kafka record."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
 class State(msgspec.Struct, frozen=True):
@@ -25,22 +42,36 @@ class State(msgspec.Struct, frozen=True):
     mapping: CustomerMapping = CustomerMapping()
     subscriptions: Subscriptions = Subscriptions()
 
+    @property
+    def version(self) -> int:
+        """The newest Stripe `created` (epoch seconds) that is folded in; 0 for a customer never heard of."""
+        told = [held.created for held in self.subscriptions.by_id.values()]
+        if self.mapping.customer is not None:
+            told.append(self.mapping.customer.created)
+        return max(told, default=0)
+
 
 class Event(msgspec.Struct, frozen=True):
-    """An event as the topic holds it: the signed body, and what the gateway read of it."""
+    """One event: its object as it then was, and as it was before when the event is of an update.
+
+    `object` and `before` are of the family's shape (`stream.stripe.shapes`). `record` is what it was read from.
+    """
 
     ref: EventRef
-    body: bytes
+    family: str
+    object: Any
+    before: Any
+    record: Record
 
 
 class Undecodable(Exception):
     """An event whose body does not have the needed shape. The message names the field, never its value."""
 
 
-def read(body: bytes, headers: dict[str, bytes]) -> Event:
-    """An event from its record. Raises Undecodable when the gateway's headers are not there."""
+def reference(headers: dict[str, bytes]) -> EventRef:
+    """Which event a record holds. Raises Undecodable when the gateway's headers are not there."""
     try:
-        ref = EventRef(
+        return EventRef(
             id=headers["id"].decode(),
             type=headers["type"].decode(),
             created=int(headers["created"]),
@@ -48,42 +79,45 @@ def read(body: bytes, headers: dict[str, bytes]) -> Event:
         )
     except (KeyError, ValueError) as error:
         raise Undecodable(f"The record lacks the gateway's header or it is unreadable: {error}.") from None
-    return Event(ref, body)
 
 
 def family(type_: str) -> str | None:
-    """The entry of `FAMILIES` that an event type belongs to: its longest known prefix."""
+    """The entry of `FAMILIES` that an event type belongs to: all but its last word."""
     name = type_.rpartition(".")[0]
     return name if name in FAMILIES else None
 
 
-def fold(state: State, event: Event) -> State:
-    """The state after one more event; the same object when the event tells nothing new.
-
-    Raises Undecodable when the body lacks what is needed, KeyError for a type without a family.
-    """
+def read(ref: EventRef, record: Record) -> Event:
+    """The event of a record, of a type that has a family. Raises Undecodable."""
+    name = family(ref.type) or ""
+    parse = FAMILIES[name].parse
     try:
-        return FAMILIES[family(event.ref.type) or ""](state, event)
+        raw, previous = shapes.event_data(record.value or b"")
+        before = parse(shapes.before(raw, previous)) if previous else None
+        return Event(ref, name, parse(raw), before, record)
     except (msgspec.DecodeError, TypeError) as error:
         raise Undecodable(f"The event's object is not as Stripe documents it: {error}.") from None
 
 
-def _telling(event: Event, parse: Callable[[Any], Any]) -> Telling[Any]:
+def fold(state: State, event: Event) -> State:
+    """The state after one more event; the same object when the event tells nothing new."""
+    return FAMILIES[event.family].fold(state, event)
+
+
+def _telling(event: Event) -> Telling[Any]:
     """What the event says of its object: as it now is, and as it was before when it was an update."""
-    raw, previous = shapes.event_data(event.body)
-    body = parse(raw)
     match event.ref.type.rpartition(".")[2]:
         case "created":
-            return Telling(event.ref.id, Rank.CREATED, body)
+            return Telling(event.ref.id, Rank.CREATED, event.object)
         case "deleted":
-            return Telling(event.ref.id, Rank.DELETED, body)
+            return Telling(event.ref.id, Rank.DELETED, event.object)
         case _:
-            prior = parse(shapes.before(raw, previous)) if previous else body
-            return Telling(event.ref.id, Rank.UPDATED, body, before=digest(prior))
+            prior = event.object if event.before is None else event.before
+            return Telling(event.ref.id, Rank.UPDATED, event.object, before=digest(prior))
 
 
 def _fold_customer(state: State, event: Event) -> State:
-    telling = _telling(event, shapes.customer)
+    telling = _telling(event)
     if telling.rank == Rank.DELETED:
         telling = msgspec.structs.replace(telling, body=msgspec.structs.replace(telling.body, deleted=True))
     mapping = customer_mapping.told(state.mapping, event.ref.created, telling)
@@ -91,12 +125,52 @@ def _fold_customer(state: State, event: Event) -> State:
 
 
 def _fold_subscription(state: State, event: Event) -> State:
-    telling = _telling(event, shapes.subscription)
-    folded = subscriptions.told(state.subscriptions, event.ref.created, telling)
+    folded = subscriptions.told(state.subscriptions, event.ref.created, _telling(event))
     return state if folded is state.subscriptions else msgspec.structs.replace(state, subscriptions=folded)
 
 
-FAMILIES: dict[str, Callable[[State, Event], State]] = {
-    "customer": _fold_customer,
-    "customer.subscription": _fold_subscription,
+class Family(msgspec.Struct, frozen=True):
+    """How the events of one family are read, and what they change in what is remembered.
+
+    `charge` gives the charge through which an object without a customer belongs to one (`agents.strays`).
+    """
+
+    parse: Callable[[Any], Any]
+    fold: Callable[[State, Event], State]
+    charge: Callable[[Any], str | None] | None = None
+
+
+CUSTOMER = "customer"
+SUBSCRIPTION = "customer.subscription"
+
+FAMILIES: dict[str, Family] = {
+    CUSTOMER: Family(shapes.customer, _fold_customer),
+    SUBSCRIPTION: Family(shapes.subscription, _fold_subscription),
 }
+
+
+# Events of a customer that is not known yet
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A record that was kept in the customer's row until now."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+def keep(event: Event) -> Waiting:
+    """The event as a customer's row keeps it."""
+    record = event.record
+    return Waiting(event.ref.id, record.value or b"", dict(record.headers), record.offset)
+
+
+def kept(waiting: Waiting, topic: str, partition: int, key: bytes) -> Event:
+    """The event that a customer's row has kept."""
+    headers = tuple(waiting.headers.items())
+    record = Kept(topic, partition, waiting.offset, key, waiting.body, headers)
+    return read(reference(waiting.headers), record)

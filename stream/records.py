@@ -108,6 +108,25 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{self.object}:{self.external_id}"
 
 
+class Notice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Something that people are to be told, once. `id` comes from Stripe's IDs alone, so that what is told by two
+    events, or by one event twice, is one notice.
+
+    `account` is the routing key of the customer it is about, `facts` what a template may say. `amount` is a
+    decimal text in `currency` (three upper-case letters), for routes that ask for a least amount.
+    """
+
+    id: str
+    workflow: str
+    account: str
+    event: EventRef
+    facts: dict[str, Scalar]
+    amount: str | None = None
+    currency: str | None = None
+    segment: str | None = None
+
+
 encode = msgspec.json.Encoder().encode
 decode_write = msgspec.json.Decoder(Write).decode
 decode_result = msgspec.json.Decoder(Result).decode
+decode_notice = msgspec.json.Decoder(Notice).decode

@@ -7,8 +7,10 @@ import msgspec
 DAY_MS = 24 * 3600 * 1000
 
 STRIPE_EVENTS = "stripe.events"
+STRIPE_CATALOGUE = "stripe.catalogue"
 SALESFORCE_WRITES = "salesforce.writes"
 SALESFORCE_RESULTS = "salesforce.results"
+NOTICES = "revstream.notices"
 DEAD_LETTERS = "revstream.dead-letters"
 CONTROL = "revstream.control"
 
@@ -52,8 +54,10 @@ _COMPACT = {**_LARGE, "cleanup.policy": "compact", "segment.ms": str(3600 * 1000
 
 TOPICS: tuple[Topic, ...] = (
     Topic(STRIPE_EVENTS, {**_KEPT_30_DAYS, "message.timestamp.type": "CreateTime"}),
+    Topic(STRIPE_CATALOGUE, _COMPACT),
     Topic(SALESFORCE_WRITES, _COMPACT_7_DAYS),
     Topic(SALESFORCE_RESULTS, {"cleanup.policy": "delete", "retention.ms": _days(7)}),
+    Topic(NOTICES, {"cleanup.policy": "delete", "retention.ms": _days(7)}),
     Topic(DEAD_LETTERS, _KEPT_30_DAYS),
     Topic(CONTROL, _COMPACT, partitioned=False),
     *(Topic(changelog(table), _COMPACT) for table in TABLES),

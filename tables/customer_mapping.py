@@ -27,12 +27,22 @@ class Link(msgspec.Struct, frozen=True, omit_defaults=True):
     matched_by: str | None = None
 
 
+class Waiting(msgspec.Struct, frozen=True, gc=False):
+    """An event that waits for its customer to be known: the signed body and the record's headers, untouched."""
+
+    event_id: str
+    body: bytes
+    headers: dict[str, bytes]
+    offset: int
+
+
 class CustomerMapping(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is remembered of one customer. `customer` is None while only other objects told of it."""
 
     customer: Versioned[Customer] | None = None
     account: Link | None = None
     contact: Link | None = None
+    waiting: tuple[Waiting, ...] = ()
 
 
 encode = msgspec.json.Encoder().encode

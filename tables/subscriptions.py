@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from stream.stripe.shapes import Subscription
@@ -31,3 +33,10 @@ def told(subscriptions: Subscriptions, created: int, telling: Telling[Subscripti
     known = subscriptions.by_id.get(id_)
     folded = fold(known, created, telling)
     return subscriptions if folded is known else Subscriptions({**subscriptions.by_id, id_: folded})
+
+
+def mentions(value: bytes, account: str | None, keys: Collection[str]) -> bool:
+    """Whether a stored value names any of an account's catalogue entries; cheaper than decoding every row."""
+    prefix = f"{account}/" if account else ""
+    ids = (key.removeprefix(prefix) for key in keys if key.startswith(prefix))
+    return any(f'"{id_}"'.encode() in value for id_ in ids)

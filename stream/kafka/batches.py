@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import DefaultPartitioner
 
 from stream.topics import MAX_RECORD_BYTES
 
@@ -29,6 +30,12 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     timestamp: int | None = None
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition that Java's producer, and so the gateway, would choose (murmur2)."""
+    every = range(partitions)
+    return int(DefaultPartitioner()(key, every, every))
 
 
 class BatchProducer:

@@ -7,7 +7,7 @@ up to which the table then is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import faust
@@ -36,6 +36,18 @@ class Rows:
             else store.data.get(key)
         )
         return value
+
+    def items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """All rows of a partition, as they are now."""
+        store = self._table.data
+        if isinstance(store, rocksdb.Store):
+            for key, value in store._db_for_partition(partition).items():
+                if key != store.offset_key:
+                    yield key, value
+        else:
+            for key, at in list(store._key_partition.items()):
+                if at == partition and (value := store.data.get(key)) is not None:
+                    yield key, value
 
     def put(self, changelog: TP, rows: Mapping[bytes, bytes | None], offset: int) -> None:
         """Writes rows that the changelog has up to an offset: all of them or, after a crash, none."""

@@ -18,7 +18,7 @@ import stripe
 from stream.settings import Stripe
 from stream.stripe import shapes
 from stream.stripe.catalogue import Entry
-from stream.stripe.shapes import Customer, Discount, Item, Subscription
+from stream.stripe.shapes import Charge, Customer, Discount, Item, Subscription
 
 log = logging.getLogger(__name__)
 
@@ -71,29 +71,21 @@ class StripeApi:
         if self._http is not None:
             await self._http.close_async()  # type: ignore[no-untyped-call]
 
-    async def customer(self, key: str) -> Customer | None:
-        """The customer behind a routing key, as it now is.
-
-        None when there is no API key or Stripe does not answer: what the events tell has to do, until another
-        event asks again.
-        """
-        if self._client is None:
-            return None
-        account, _, id_ = key.rpartition("/")
-        options: stripe.RequestOptions = {"stripe_account": account} if account else {}
-        try:
-            async with self._slots:
-                fetched = await self._client.v1.customers.retrieve_async(id_, options=options)
-        except stripe.StripeError as error:
-            log.warning("Stripe gives no answer for %s: %s", key, type(error).__name__)
-            return None
-        return shapes.customer(msgspec.json.encode(fetched.to_dict(for_json=True)))
-
-    async def price(self, id_: str, account: str | None = None) -> Entry:
-        """A price with its tiers, its other currencies and its product.
+    async def customer(self, id_: str, account: str | None = None) -> Customer:
+        """A customer as it now is; of a deleted one Stripe tells nothing but that.
 
         Raises NoAnswer, as do all below: NoKey, Refused, Away or NotFound.
         """
+        async with self._asking(f"customer {id_}", account) as (client, options):
+            return shapes.customer(await _body(client.v1.customers.retrieve_async(id_, options=options)))
+
+    async def charge(self, id_: str, account: str | None = None) -> Charge:
+        """A charge as it now is."""
+        async with self._asking(f"charge {id_}", account) as (client, options):
+            return shapes.charge(await _body(client.v1.charges.retrieve_async(id_, options=options)))
+
+    async def price(self, id_: str, account: str | None = None) -> Entry:
+        """A price with its tiers, its other currencies and its product."""
         expand = ["tiers", "product", "currency_options"]
         async with self._asking(f"price {id_}", account) as (client, options):
             body = await _body(client.v1.prices.retrieve_async(id_, {"expand": expand}, options))

@@ -30,6 +30,9 @@ class Lookup(Protocol):
     def coupon(self, id_: str) -> Coupon | None:
         """A coupon with all its currencies and the products that it is limited to."""
 
+    def product(self, price: str) -> Product | None:
+        """The product that came with a price."""
+
     def discount(self, id_: str) -> Discount | None:
         """A discount with its coupon's ID; without one when Stripe no longer has the discount."""
 
@@ -37,10 +40,12 @@ class Lookup(Protocol):
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One fetched thing; a price comes with its product. `fetched_at` in epoch seconds.
 
-    All but `fetched_at` are None for what Stripe does not have: that too is known then.
+    `renewed` says that something was known of it before, and has changed. All else is None for what Stripe does
+    not have: that too is known then.
     """
 
     fetched_at: int
+    renewed: bool = False
     price: Price | None = None
     product: Product | None = None
     coupon: Coupon | None = None
@@ -71,7 +76,7 @@ class Entries:
         return entry.price if entry else None
 
     def product(self, price: str) -> Product | None:
-        """The product that came with a price."""
+        """See `Lookup`."""
         entry = self._entry(price)
         return entry.product if entry else None
 

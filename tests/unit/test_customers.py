@@ -7,19 +7,20 @@ import pytest
 from agents import fields
 from agents.customers import company_domain, project
 from agents.events import State
-from stream.records import EventRef, Write
+from stream.records import Write
 from stream.settings import Matching, SettingError, Settings
 from stream.stripe.shapes import Address, Customer
 from tables.customer_mapping import CustomerMapping, Link
 from tables.versions import Rank, Telling, Versioned
+from tests.touched import touched
 
-REF = (EventRef("evt_1", "customer.created", 100, 1),)
 SETTINGS = Settings()
 
 
 def projected(customer: Customer, settings: Settings = SETTINGS, **linked: Link) -> tuple[Write, ...]:
     told = Versioned(100, (Telling("evt_1", Rank.CREATED, customer),))
-    return project(customer.id, State(CustomerMapping(customer=told, **linked)), REF, settings)
+    state = State(CustomerMapping(customer=told, **linked))
+    return tuple(project(touched(state, customer.id, settings=settings)))
 
 
 def test_a_guest_without_a_name_gets_both_records() -> None:
@@ -82,7 +83,7 @@ def test_what_salesforce_confirmed_is_not_matched_again() -> None:
 
 
 def test_a_customer_known_only_from_other_objects_makes_nothing() -> None:
-    assert project("cus_1", State(), REF, SETTINGS) == ()
+    assert list(project(touched(State()))) == []
 
 
 @pytest.mark.parametrize(

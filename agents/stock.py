@@ -1,0 +1,134 @@
+"""What the projector knows of Stripe's catalogue: what it has fetched, and what there is no way to fetch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from agents.pricing import Unknown, Unpriceable
+from stream.stripe import catalogue
+from stream.stripe.api import Away, NoAnswer, StripeApi
+from stream.stripe.catalogue import Entries, Entry
+from stream.stripe.shapes import Coupon, Discount, Price, Product
+
+
+class Stock:
+    """The entries of all accounts, in memory. `fetch` gets what is missing; what it got is to be kept by the
+    caller, who puts it into the topic that others and the next start read."""
+
+    def __init__(self, stripe: StripeApi) -> None:
+        self._stripe = stripe
+        self._entries: dict[str, Entry] = {}
+        # Why something could not be had. It is tried again after a start.
+        self._refused: dict[str, str] = {}
+
+    def put(self, key: str, entry: Entry) -> None:
+        """Takes on what the topic holds, unless something newer is held."""
+        known = self._entries.get(key)
+        if known is None or known.fetched_at <= entry.fetched_at:
+            self._entries[key] = entry
+            self._refused.pop(key, None)
+
+    def lookup(self, key: str) -> Shelf:
+        """The catalogue of the account that a routing key belongs to."""
+        return Shelf(self._entries, self._refused, account_of(key))
+
+    async def fetch(self, unknown: Unknown, account: str | None) -> dict[str, Entry]:
+        """Gets what is missing, by key. Raises Away when Stripe is to be asked again."""
+        found: dict[str, Entry] = {}
+        for id_ in unknown.prices:
+            await self._one(found, id_, account, self._stripe.price)
+        for id_ in unknown.coupons:
+            await self._one(found, id_, account, self._stripe.coupon)
+        for subscription in unknown.subscriptions:
+            await self._discounts(found, unknown.discounts, subscription, account)
+        for key, entry in found.items():
+            self.put(key, entry)
+        return found
+
+    async def refresh(self, ids: Iterable[str], account: str | None) -> dict[str, Entry]:
+        """Gets again prices and coupons that are held, and all held prices of products; what is not held is left
+        alone. The answer has those that differ from what was held, and says so in them."""
+        held = dict(self._entries)
+        prices: set[str] = set()
+        coupons: set[str] = set()
+        for id_ in ids:
+            entry = held.get(catalogue.key(id_, account))
+            if entry and entry.price:
+                prices.add(id_)
+            elif entry and entry.coupon:
+                coupons.add(id_)
+            prices |= {
+                entry.price.id
+                for key, entry in held.items()
+                if entry.price and entry.price.product == id_ and account_of(key) == account
+            }
+        fresh = await self.fetch(Unknown(tuple(sorted(prices)), tuple(sorted(coupons))), account)
+        return {
+            key: msgspec.structs.replace(entry, renewed=True)
+            for key, entry in fresh.items()
+            if not _same(held[key], entry)
+        }
+
+    async def _one(self, found: dict[str, Entry], id_: str, account: str | None, ask: object) -> None:
+        key = catalogue.key(id_, account)
+        try:
+            found[key] = await ask(id_, account)  # type: ignore[operator]
+        except Away:
+            raise
+        except NoAnswer as error:
+            self._refused[key] = str(error)
+
+    async def _discounts(
+        self, found: dict[str, Entry], ids: tuple[str, ...], subscription: str, account: str | None
+    ) -> None:
+        try:
+            told = {one.id: one for one in await self._stripe.discounts(subscription, account)}
+        except Away:
+            raise
+        except NoAnswer as error:
+            self._refused |= {catalogue.key(id_, account): str(error) for id_ in ids}
+            return
+        for id_ in ids:
+            found[catalogue.key(id_, account)] = Entry(0, discount=told.get(id_))
+
+
+class Shelf:
+    """A `Lookup` that raises Unpriceable, with the reason, for what cannot be fetched."""
+
+    def __init__(self, entries: Mapping[str, Entry], refused: Mapping[str, str], account: str | None) -> None:
+        self._entries = Entries(entries, account)
+        self._refused = refused
+        self._account = account
+
+    def price(self, id_: str) -> Price | None:
+        """See `Lookup`."""
+        return self._entries.price(self._had(id_))
+
+    def coupon(self, id_: str) -> Coupon | None:
+        """See `Lookup`."""
+        return self._entries.coupon(self._had(id_))
+
+    def discount(self, id_: str) -> Discount | None:
+        """See `Lookup`."""
+        return self._entries.discount(self._had(id_))
+
+    def product(self, price: str) -> Product | None:
+        """The product of a price, as far as it can be known."""
+        return self._entries.product(price)
+
+    def _had(self, id_: str) -> str:
+        if why := self._refused.get(catalogue.key(id_, self._account)):
+            raise Unpriceable(why)
+        return id_
+
+
+def account_of(key: str) -> str | None:
+    """The connected account of a routing key or a catalogue key; None for one's own."""
+    return key.rpartition("/")[0] or None
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    told = (one.price, one.product, one.coupon, one.discount)
+    return told == (other.price, other.product, other.coupon, other.discount)

@@ -1,0 +1,56 @@
+"""What a workflow is given, and what it may answer.
+
+A workflow is a plain function from one customer that events are about to the records that Salesforce should
+hold and the notices that people should get. What follows from the state is made from the state; what happened
+is told by the events themselves. So neither depends on the order in which events came.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from agents.events import Event, State
+from agents.pricing import Unknown
+from stream.records import EventRef, Notice, Write
+from stream.settings import Settings
+from stream.stripe.catalogue import Lookup
+
+
+class Touched(msgspec.Struct, frozen=True):
+    """One customer that events of a chunk are about. `key` is its routing key.
+
+    `state` is what is remembered after these events; `lookup` what is known of the account's catalogue.
+    """
+
+    key: str
+    state: State
+    events: tuple[Event, ...]
+    lookup: Lookup
+    settings: Settings
+
+    @property
+    def refs(self) -> tuple[EventRef, ...]:
+        """The events by their names, as a record carries them."""
+        return tuple(event.ref for event in self.events)
+
+    def about(self, *families: str) -> tuple[Event, ...]:
+        """The events of these families."""
+        return tuple(event for event in self.events if event.family in families)
+
+
+class Wanted(Exception):
+    """The workflow cannot say before something has been fetched from Stripe; then it is asked again."""
+
+    def __init__(self, unknown: Unknown) -> None:
+        super().__init__(unknown)
+        self.unknown = unknown
+
+
+class Workflow(msgspec.Struct, frozen=True):
+    """`project` is run when an event of `families` is there. It raises Wanted, and Unpriceable when no fetch
+    would help: then those events are dead letters."""
+
+    families: frozenset[str]
+    project: Callable[[Touched], Iterable[Write | Notice]]
