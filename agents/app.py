@@ -17,7 +17,7 @@ import faust
 import msgspec
 from faust.types import TP
 
-from agents import fields, projector
+from agents import mapping, projector
 from agents.events import Record as Received
 from agents.events import State
 from agents.stock import Stock, account_of
@@ -45,7 +45,7 @@ class Projector:
     """The Faust app with everything it works with. `app` is what runs; `close()` comes after it has stopped."""
 
     def __init__(self, settings: Settings) -> None:
-        fields.check(settings.mapping)
+        mapping.check(settings.mapping)
         self.settings = settings
         self.app = faust_app(
             topics.PROJECTOR_GROUP,
@@ -237,8 +237,8 @@ class Projector:
             if customer is not None:
                 telling = Telling("fetched", Rank.FETCHED, customer)
                 created = held.created if held else max(event.ref.created for event in folded.touched[key])
-                mapping = customer_mapping.told(state.mapping, created, telling)
-                folded.states[key] = msgspec.structs.replace(state, mapping=mapping)
+                told = customer_mapping.told(state.mapping, created, telling)
+                folded.states[key] = msgspec.structs.replace(state, mapping=told)
 
     async def _customer(self, key: str) -> Customer | None:
         """A customer as it now is. None when Stripe does not tell, or only that it is deleted: then its events

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from agents import fields
+from agents import fields, mapping
 from agents.events import CUSTOMER
 from agents.touched import Touched
 from stream.records import Match, Reference, Write
@@ -24,10 +24,10 @@ FREE_MAIL = frozenset(Path(__file__).with_name("free_mail.txt").read_text().spli
 
 def project(touched: Touched) -> Iterable[Write]:
     """The Account and the Contact as they should now be; none for a customer not yet told of."""
-    mapping = touched.state.mapping
-    if mapping.customer is None:
+    known = touched.state.mapping
+    if known.customer is None:
         return
-    customer = mapping.customer.newest.body
+    customer = known.customer.newest.body
     email = _email(customer)
     settings = touched.settings
     yield Write(
@@ -36,25 +36,25 @@ def project(touched: Touched) -> Iterable[Write]:
         external_id=touched.key,
         account=touched.key,
         version=touched.state.version,
-        fields=fields.values(customer, settings.fields_of("Account")),
+        fields=mapping.account(touched),
         events=touched.refs,
         match=Match(email, fields.account_name(customer), company_domain(email, settings))
-        if mapping.account is None
+        if known.account is None
         else None,
     )
     # All that a Contact says is the customer's; what else happens does not change it.
-    if touched.events and mapping.contact is not None and not touched.about(CUSTOMER):
+    if touched.events and known.contact is not None and not touched.about(CUSTOMER):
         return
     yield Write(
         object="Contact",
         external_id_field=CUSTOMER_ID_FIELD,
         external_id=touched.key,
         account=touched.key,
-        version=mapping.customer.created,
-        fields=fields.values(customer, settings.fields_of("Contact")),
+        version=known.customer.created,
+        fields=mapping.contact(touched),
         events=touched.refs,
         parents={"Account": Reference("Account", CUSTOMER_ID_FIELD, touched.key)},
-        match=Match(email=email) if mapping.contact is None and email else None,
+        match=Match(email=email) if known.contact is None and email else None,
     )
 
 

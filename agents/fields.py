@@ -6,13 +6,12 @@ cut rather than refused with STRING_TOO_LONG.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from stream.records import Scalar
-from stream.settings import SettingError
 from stream.stripe.shapes import Address, Customer
 
-_METADATA = "metadata."
+METADATA = "metadata."
 
 
 def _text(value: str | None, length: int) -> str | None:
@@ -69,24 +68,8 @@ SOURCES: dict[str, Callable[[Customer], Scalar]] = {
 }
 
 
-def check(mapping: Mapping[str, Mapping[str, str]]) -> None:
-    """Raises SettingError for a mapping that names what a customer does not have."""
-    for object_, fields in mapping.items():
-        for field, source in fields.items():
-            if source not in SOURCES and not source.startswith(_METADATA):
-                known = ", ".join([*SOURCES, f"{_METADATA}KEY"])
-                raise SettingError(
-                    f"{field} of {object_} is mapped from `{source}`, which is none of: {known}. "
-                    f"Correct it under [mapping.{object_}] in revstream.toml."
-                )
-
-
-def values(customer: Customer, fields: Mapping[str, str]) -> dict[str, Scalar]:
-    """The mapped fields of one customer."""
-    return {field: _value(customer, source) for field, source in fields.items()}
-
-
-def _value(customer: Customer, source: str) -> Scalar:
-    if source.startswith(_METADATA):
-        return _text(customer.metadata.get(source.removeprefix(_METADATA)), 255)
+def value(customer: Customer, source: str) -> Scalar:
+    """One field of a customer, by the name that a mapping gives it."""
+    if source.startswith(METADATA):
+        return _text(customer.metadata.get(source.removeprefix(METADATA)), 255)
     return SOURCES[source](customer)

@@ -13,10 +13,11 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from agents import customers
+from agents import customers, opportunities
 from agents.events import (
     CUSTOMER,
     FAMILIES,
+    SUBSCRIPTION,
     Event,
     Record,
     State,
@@ -36,7 +37,10 @@ from stream.settings import Settings
 from stream.stripe.catalogue import Lookup
 
 # In the order in which their records depend on each other.
-WORKFLOWS: tuple[Workflow, ...] = (Workflow(frozenset(FAMILIES), customers.project),)
+WORKFLOWS: tuple[Workflow, ...] = (
+    Workflow(frozenset(FAMILIES), customers.project),
+    Workflow(frozenset({SUBSCRIPTION}), opportunities.project),
+)
 
 # Event types that begin with these are about what is sold, not about a customer.
 CATALOGUE = frozenset({"price", "product", "coupon"})

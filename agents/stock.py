@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from agents.pricing import Unknown, Unpriceable
+from agents.touched import Wanted
 from stream.stripe import catalogue
 from stream.stripe.api import Away, NoAnswer, StripeApi
 from stream.stripe.catalogue import Entries, Entry
@@ -98,6 +99,7 @@ class Shelf:
     """A `Lookup` that raises Unpriceable, with the reason, for what cannot be fetched."""
 
     def __init__(self, entries: Mapping[str, Entry], refused: Mapping[str, str], account: str | None) -> None:
+        self._known = entries
         self._entries = Entries(entries, account)
         self._refused = refused
         self._account = account
@@ -115,7 +117,10 @@ class Shelf:
         return self._entries.discount(self._had(id_))
 
     def product(self, price: str) -> Product | None:
-        """The product of a price, as far as it can be known."""
+        """The product of a price; None when Stripe does not tell. Raises Wanted when it has not been asked."""
+        key = catalogue.key(price, self._account)
+        if key not in self._known and key not in self._refused:
+            raise Wanted(Unknown(prices=(price,)))
         return self._entries.product(price)
 
     def _had(self, id_: str) -> str:

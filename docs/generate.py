@@ -29,6 +29,7 @@ SECTIONS = {
     "writer": "Writes to Salesforce in batches.",
     "matching": "How a customer finds the Account and Contact that exist already.",
     "pricing": "How revenue is worked out ([pricing](pricing.md)).",
+    "opportunities": "Which Opportunities subscriptions make ([opportunities](opportunities.md)).",
     "revstream": "Every process.",
 }
 
@@ -80,9 +81,9 @@ comma-separated in the environment and lists in the file.
     parts.append(
         """## [mapping]
 
-What a Salesforce object's fields get from a Stripe customer; only in the file. A `[mapping.Account]` or
-`[mapping.Contact]` of your own takes the place of the whole default. Left the Salesforce field, right the
-customer's.
+What the fields of Salesforce's records get; only in the file. A `[mapping.Account]` of your own takes the place of
+the whole default of that object. Left the Salesforce field, right one of the object's sources; an unknown one is
+refused at start, with the list of those that there are.
 """
     )
     for object_, fields in Settings.model_fields["mapping"].default.items():

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -154,6 +154,56 @@ class Pricing(Section):
     )
 
 
+class Opportunities(Section):
+    movements: list[str] = Field(
+        default=["new", "additional", "reactivation", "expansion", "contraction", "renewal"],
+        description="which of these make an Opportunity",
+    )
+    renewal_intervals: list[str] = Field(
+        default=["year"], description="of what is billed by these a renewal makes an Opportunity"
+    )
+    stages: dict[str, str] = Field(
+        default={
+            "open": "Negotiation/Review",
+            "pending": "Proposal/Price Quote",
+            "won": "Closed Won",
+            "lost": "Closed Lost",
+        },
+        description="what open (in trial), pending (not paid yet), won and lost are called in the org",
+    )
+    types: dict[str, str] = Field(
+        default={
+            "new": "New Customer",
+            "additional": "Existing Customer - Upgrade",
+            "reactivation": "New Customer",
+            "expansion": "Existing Customer - Upgrade",
+            "contraction": "Existing Customer - Downgrade",
+            "renewal": "Existing Customer - Replacement",
+        },
+        description="the Opportunity's Type, by movement",
+    )
+    amount: Literal["arr", "mrr"] = Field(
+        default="arr", description="what Amount is: of a year or of a month"
+    )
+    record_type: str | None = Field(default=None, description="ID of the record type of our Opportunities")
+    large_expansion: int = Field(
+        default=10_000,
+        ge=0,
+        description="the owner is told of an expansion from so much ARR, in its currency",
+    )
+
+    _lists = field_validator("movements", "renewal_intervals", mode="before")(_split)
+
+    @field_validator("stages", "types")
+    @classmethod
+    def _complete(cls, value: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        # Who renames one stage need not name the others.
+        default: dict[str, str] = cls.model_fields[info.field_name or ""].default
+        if unknown := value.keys() - default.keys():
+            raise ValueError(f"{', '.join(sorted(unknown))} is none of {', '.join(default)}")
+        return {**default, **value}
+
+
 class Process(Section):
     state_dir: Path = Field(default=Path(".revstream"), description="embedded Kafka, tables, process IDs")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -164,8 +214,8 @@ class Process(Section):
     )
 
 
-# What an Account and a Contact get from a Stripe customer, by default. Left: Salesforce field. Right: a field
-# of the customer as `agents.fields` lists them.
+# What Salesforce's records get, by default. Left: Salesforce field. Right: one of the object's sources, as
+# `agents.mapping` lists them.
 DEFAULT_MAPPING: dict[str, dict[str, str]] = {
     "Account": {
         "Name": "account_name",
@@ -179,6 +229,16 @@ DEFAULT_MAPPING: dict[str, dict[str, str]] = {
         "Stripe_Currency__c": "currency",
         "Stripe_Delinquent__c": "delinquent",
         "Stripe_Deleted__c": "deleted",
+        "Stripe_Plan__c": "plan",
+        "Stripe_Tier__c": "tier",
+        "Stripe_Interval__c": "interval",
+        "Stripe_Seats__c": "seats",
+        "Stripe_Status__c": "subscription_status",
+        "Stripe_MRR__c": "mrr",
+        "Stripe_ARR__c": "arr",
+        "Stripe_Trial_End__c": "trial_end",
+        "Stripe_Next_Renewal__c": "next_renewal",
+        "Stripe_Cancels_At__c": "cancels_at",
     },
     "Contact": {
         "FirstName": "first_name",
@@ -194,10 +254,26 @@ DEFAULT_MAPPING: dict[str, dict[str, str]] = {
         "Stripe_Delinquent__c": "delinquent",
         "Stripe_Deleted__c": "deleted",
     },
+    "Opportunity": {
+        "Name": "name",
+        "StageName": "stage",
+        "CloseDate": "close_date",
+        "Amount": "amount",
+        "Type": "type",
+        "Stripe_Movement__c": "movement",
+        "Stripe_Plan__c": "plan",
+        "Stripe_Interval__c": "interval",
+        "Stripe_Currency__c": "currency",
+        "Stripe_MRR__c": "mrr",
+        "Stripe_ARR__c": "arr",
+        "Stripe_Subscription_Id__c": "subscription",
+    },
 }
 
 # The External ID field on Account and Contact: unique and case-sensitive, since `cus_A` is not `cus_a`.
 CUSTOMER_ID_FIELD = "Stripe_Customer_Id__c"
+# The External ID field on every other object.
+STRIPE_ID_FIELD = "Stripe_Id__c"
 
 
 class _Environment(PydanticBaseSettingsSource):
@@ -243,6 +319,7 @@ class Settings(BaseSettings):
     writer: Writer = Writer()
     matching: Matching = Matching()
     pricing: Pricing = Pricing()
+    opportunities: Opportunities = Opportunities()
     revstream: Process = Process()
     mapping: Annotated[dict[str, dict[str, str]], NoDecode] = DEFAULT_MAPPING
 

@@ -7,15 +7,28 @@ from collections.abc import Collection
 import msgspec
 
 from stream.stripe.shapes import Subscription
-from tables.versions import Telling, Versioned, fold
+from tables.versions import Rank, Telling, Versioned, fold
+
+# The subscription has been taken up: an invoice was to be paid, or is.
+TAKEN_UP = frozenset({"active", "past_due", "unpaid"})
 
 NAME = "subscriptions"
+
+
+class Start(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A subscription as it was when it was first taken up: the earliest telling in a status that is paid for."""
+
+    created: int
+    rank: Rank
+    event_id: str
+    body: Subscription
 
 
 class Subscriptions(msgspec.Struct, frozen=True, omit_defaults=True):
     """By subscription ID. Ended ones stay, as tombstones and for reactivation."""
 
     by_id: dict[str, Versioned[Subscription]] = {}
+    starts: dict[str, Start] = {}
 
 
 encode = msgspec.json.Encoder().encode
@@ -32,7 +45,26 @@ def told(subscriptions: Subscriptions, created: int, telling: Telling[Subscripti
     id_ = telling.body.id
     known = subscriptions.by_id.get(id_)
     folded = fold(known, created, telling)
-    return subscriptions if folded is known else Subscriptions({**subscriptions.by_id, id_: folded})
+    start = subscriptions.starts.get(id_)
+    earlier = _earlier(start, created, telling)
+    if folded is known and earlier is start:
+        return subscriptions
+    starts = {**subscriptions.starts, id_: earlier} if earlier else subscriptions.starts
+    return Subscriptions({**subscriptions.by_id, id_: folded}, starts)
+
+
+def _earlier(start: Start | None, created: int, telling: Telling[Subscription]) -> Start | None:
+    """The earlier of two starts. The order is one of the tellings alone, so it does not matter which came first."""
+    if telling.body.status not in TAKEN_UP or telling.rank == Rank.FETCHED:
+        return start
+    told = Start(created, telling.rank, telling.event_id, telling.body)
+    if start is None or _moment(told) < _moment(start):
+        return told
+    return start
+
+
+def _moment(start: Start) -> tuple[int, Rank, str]:
+    return start.created, start.rank, start.event_id
 
 
 def mentions(value: bytes, account: str | None, keys: Collection[str]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from stream.salesforce.port import Description, Field, Salesforce
-from stream.settings import CUSTOMER_ID_FIELD, Settings
+from stream.settings import CUSTOMER_ID_FIELD, STRIPE_ID_FIELD, Settings
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -20,7 +20,12 @@ class Finding(msgspec.Struct, frozen=True):
 
 def needed(settings: Settings) -> dict[str, tuple[str, ...]]:
     """By object, the fields that will be written: the mapped ones and the external ID."""
-    return {name: (CUSTOMER_ID_FIELD, *fields) for name, fields in settings.mapping.items()}
+    return {name: (external_id(name), *fields) for name, fields in settings.mapping.items()}
+
+
+def external_id(object_: str) -> str:
+    """The External ID field of an object: people and companies are known by the customer's ID."""
+    return CUSTOMER_ID_FIELD if object_ in ("Account", "Contact") else STRIPE_ID_FIELD
 
 
 async def check(port: Salesforce, object_: str, fields: tuple[str, ...]) -> Finding:

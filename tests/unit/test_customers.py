@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents import fields
+from agents import mapping
 from agents.customers import company_domain, project
 from agents.events import State
 from stream.records import Write
@@ -109,4 +109,4 @@ def test_a_mapping_may_name_metadata_and_nothing_unknown() -> None:
     with pytest.raises(
         SettingError, match=r"Tier__c of Account is mapped from `tear`, which is none of: id, "
     ):
-        fields.check({"Account": {"Tier__c": "tear"}})
+        mapping.check({"Account": {"Tier__c": "tear"}})

@@ -16,7 +16,7 @@ from stream.stripe.shapes.charges import (
 )
 from stream.stripe.shapes.coupons import Coupon, Discount, coupon, discount
 from stream.stripe.shapes.credit_notes import CreditNote, credit_note
-from stream.stripe.shapes.customers import Address, Customer, customer, customer_discount
+from stream.stripe.shapes.customers import Address, Customer, customer
 from stream.stripe.shapes.invoices import Invoice, InvoiceLine, invoice
 from stream.stripe.shapes.prices import (
     Option,
@@ -66,7 +66,6 @@ __all__ = [
     "coupon",
     "credit_note",
     "customer",
-    "customer_discount",
     "discount",
     "dispute",
     "event_data",

@@ -1,4 +1,4 @@
-"""Customers, and the discount that one may carry."""
+"""Customers, with the discount that one may carry."""
 
 from __future__ import annotations
 
@@ -30,23 +30,40 @@ class Customer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     currency: str | None = None
     delinquent: bool | None = None
     deleted: bool = False
+    discount: Discount | None = None
     metadata: dict[str, str] = {}
 
 
-class _Discounted(msgspec.Struct):
+class _Customer(msgspec.Struct, gc=False):
+    id: str
+    name: str | None = None
+    business_name: str | None = None
+    email: str | None = None
+    phone: str | None = None
+    address: Address | None = None
+    currency: str | None = None
+    delinquent: bool | None = None
+    deleted: bool = False
     discount: _Discount | None = None
+    metadata: dict[str, str] = {}
 
 
-_customer = msgspec.json.Decoder(Customer).decode
-_discounted = msgspec.json.Decoder(_Discounted).decode
+_customer = msgspec.json.Decoder(_Customer).decode
 
 
 def customer(raw: msgspec.Raw | bytes) -> Customer:
     """A customer of any API version."""
-    return _customer(raw)
-
-
-def customer_discount(raw: msgspec.Raw | bytes) -> Discount | None:
-    """The discount that a customer object carries. Apart from `customer`, which most events need alone."""
-    found = _discounted(raw).discount
-    return found.shaped() if found else None
+    it = _customer(raw)
+    return Customer(
+        id=it.id,
+        name=it.name,
+        business_name=it.business_name,
+        email=it.email,
+        phone=it.phone,
+        address=it.address,
+        currency=it.currency,
+        delinquent=it.delinquent,
+        deleted=it.deleted,
+        discount=it.discount.shaped() if it.discount else None,
+        metadata=it.metadata,
+    )

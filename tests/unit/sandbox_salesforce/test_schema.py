@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from stream.salesforce.org import external_id
 from stream.sandbox.salesforce import schema as schemas
 from stream.sandbox.salesforce.schema import SchemaError
-from stream.settings import CUSTOMER_ID_FIELD, DEFAULT_MAPPING
+from stream.settings import DEFAULT_MAPPING
 
 
 @pytest.mark.parametrize("name", DEFAULT_MAPPING)
@@ -14,7 +15,7 @@ def test_the_org_has_what_the_default_mapping_writes(name: str) -> None:
     entity = schemas.load().entities[name]
     for field in DEFAULT_MAPPING[name]:
         assert entity.fields[field].writable == "always"
-    key = entity.fields[CUSTOMER_ID_FIELD]
+    key = entity.fields[external_id(name)]
     assert (key.external_id, key.unique, key.case_sensitive) == (True, True, True)
 
 
