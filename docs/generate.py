@@ -30,6 +30,7 @@ SECTIONS = {
     "matching": "How a customer finds the Account and Contact that exist already.",
     "pricing": "How revenue is worked out ([pricing](pricing.md)).",
     "opportunities": "Which Opportunities subscriptions make ([opportunities](opportunities.md)).",
+    "notify": "Tells people ([be told](../how-to/be-told.md)).",
     "revstream": "Every process.",
 }
 
@@ -145,8 +146,9 @@ def metrics_page() -> str:
 {GENERATED}
 
 Each process serves its own on `/metrics` of its internal port (`GATEWAY_METRICS_LISTEN`,
-`PROJECTOR_METRICS_LISTEN`, `WRITER_METRICS_LISTEN`), beside `/livez` and `/readyz`. Projector and writer both
-measure both groups' lag: take the maximum. The usual `process_*` and `python_*` metrics are there, too.
+`PROJECTOR_METRICS_LISTEN`, `WRITER_METRICS_LISTEN`, `NOTIFY_METRICS_LISTEN`), beside `/livez` and `/readyz`.
+Projector and writer both measure both groups' lag: take the maximum. The usual `process_*` and `python_*` metrics
+are there, too.
 
 {_table(("name", "type", "labels", "meaning"), rows)}"""
 
@@ -173,7 +175,8 @@ def topics_page() -> str:
 
 `revstream up` creates those that are missing. When stages are run singly, `revstream topics create` does it once
 before. Topics that exist stay as they are; the partition count cannot grow later, since records would change
-their partition. Groups: `{topics.PROJECTOR_GROUP}`, `{topics.WRITER_GROUP}`.
+their partition. Groups: `{topics.PROJECTOR_GROUP}`, `{topics.WRITER_GROUP}`,
+`{topics.NOTIFIER_GROUP}`.
 
 {_table(("topic", "partitions", "clean-up", "kept", "other settings"), rows)}"""
 

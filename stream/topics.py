@@ -11,11 +11,13 @@ STRIPE_CATALOGUE = "stripe.catalogue"
 SALESFORCE_WRITES = "salesforce.writes"
 SALESFORCE_RESULTS = "salesforce.results"
 NOTICES = "revstream.notices"
+NOTICES_SENT = "revstream.notices.sent"
 DEAD_LETTERS = "revstream.dead-letters"
 CONTROL = "revstream.control"
 
 PROJECTOR_GROUP = "revstream-projector"
 WRITER_GROUP = "revstream-writer"
+NOTIFIER_GROUP = "revstream-notifier"
 
 TABLES = ("customer_mapping", "subscriptions")
 
@@ -58,6 +60,8 @@ TOPICS: tuple[Topic, ...] = (
     Topic(SALESFORCE_WRITES, _COMPACT_7_DAYS),
     Topic(SALESFORCE_RESULTS, {"cleanup.policy": "delete", "retention.ms": _days(7)}),
     Topic(NOTICES, {"cleanup.policy": "delete", "retention.ms": _days(7)}),
+    # As long as the events: one that is read again is not told again.
+    Topic(NOTICES_SENT, {**_COMPACT_7_DAYS, "retention.ms": _days(30)}),
     Topic(DEAD_LETTERS, _KEPT_30_DAYS),
     Topic(CONTROL, _COMPACT, partitioned=False),
     *(Topic(changelog(table), _COMPACT) for table in TABLES),
