@@ -13,7 +13,7 @@ import msgspec
 
 from stream.records import EventRef
 from stream.stripe import shapes
-from tables import customer_mapping, subscriptions
+from tables import customer_mapping, payments, subscriptions
 from tables.customer_mapping import CustomerMapping, Waiting
 from tables.subscriptions import Subscriptions
 from tables.versions import Rank, Telling, digest
@@ -46,6 +46,7 @@ class State(msgspec.Struct, frozen=True):
     def version(self) -> int:
         """The newest Stripe `created` (epoch seconds) that is folded in; 0 for a customer never heard of."""
         told = [held.created for held in self.subscriptions.by_id.values()]
+        told.append(self.mapping.payments.newest)
         if self.mapping.customer is not None:
             told.append(self.mapping.customer.created)
         return max(told, default=0)
@@ -84,7 +85,7 @@ def reference(headers: dict[str, bytes]) -> EventRef:
 def family(type_: str) -> str | None:
     """The entry of `FAMILIES` that an event type belongs to: all but its last word."""
     name = type_.rpartition(".")[0]
-    return name if name in FAMILIES else None
+    return name if name in FAMILIES and type_ != FORETOLD else None
 
 
 def read(ref: EventRef, record: Record) -> Event:
@@ -129,6 +130,15 @@ def _fold_subscription(state: State, event: Event) -> State:
     return state if folded is state.subscriptions else msgspec.structs.replace(state, subscriptions=folded)
 
 
+def _fold_payment(state: State, event: Event) -> State:
+    known = state.mapping.payments
+    folded = payments.told(known, event.ref.created, event.ref.type, event.object)
+    if folded is known:
+        return state
+    mapping = msgspec.structs.replace(state.mapping, payments=folded)
+    return msgspec.structs.replace(state, mapping=mapping)
+
+
 class Family(msgspec.Struct, frozen=True):
     """How the events of one family are read, and what they change in what is remembered.
 
@@ -142,10 +152,28 @@ class Family(msgspec.Struct, frozen=True):
 
 CUSTOMER = "customer"
 SUBSCRIPTION = "customer.subscription"
+INVOICE = "invoice"
+CHARGE = "charge"
+REFUNDS = ("refund", "charge.refund")
+DISPUTE = "charge.dispute"
+CREDIT_NOTE = "credit_note"
+FRAUD_WARNING = "radar.early_fraud_warning"
+# What is told of money.
+MONEY = (INVOICE, CHARGE, *REFUNDS, DISPUTE, CREDIT_NOTE, FRAUD_WARNING)
+
+# An invoice that does not exist yet, and has no ID.
+FORETOLD = "invoice.upcoming"
 
 FAMILIES: dict[str, Family] = {
     CUSTOMER: Family(shapes.customer, _fold_customer),
     SUBSCRIPTION: Family(shapes.subscription, _fold_subscription),
+    INVOICE: Family(shapes.invoice, _fold_payment),
+    # One that names no customer is a guest's.
+    CHARGE: Family(shapes.charge, _fold_payment, charge=lambda charge: charge.id),
+    DISPUTE: Family(shapes.dispute, _fold_payment, charge=lambda dispute: dispute.charge),
+    CREDIT_NOTE: Family(shapes.credit_note, _fold_payment),
+    FRAUD_WARNING: Family(shapes.fraud_warning, _fold_payment, charge=lambda warning: warning.charge),
+    **dict.fromkeys(REFUNDS, Family(shapes.refund, _fold_payment, charge=lambda refund: refund.charge)),
 }
 
 

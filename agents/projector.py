@@ -13,10 +13,11 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from agents import customers, opportunities
+from agents import customers, invoices, opportunities, payments
 from agents.events import (
     CUSTOMER,
     FAMILIES,
+    MONEY,
     SUBSCRIPTION,
     Event,
     Record,
@@ -31,7 +32,7 @@ from agents.events import (
 )
 from agents.pricing import Unknown, Unpriceable
 from agents.strays import is_stray
-from agents.touched import Touched, Wanted, Workflow
+from agents.touched import Refusal, Touched, Wanted, Workflow
 from stream.records import Notice, RowError, Write
 from stream.settings import Settings
 from stream.stripe.catalogue import Lookup
@@ -40,6 +41,8 @@ from stream.stripe.catalogue import Lookup
 WORKFLOWS: tuple[Workflow, ...] = (
     Workflow(frozenset(FAMILIES), customers.project),
     Workflow(frozenset({SUBSCRIPTION}), opportunities.project),
+    Workflow(frozenset(MONEY), payments.project),
+    Workflow(invoices.FAMILIES, invoices.project),
 )
 
 # Event types that begin with these are about what is sold, not about a customer.
@@ -190,22 +193,29 @@ def emit(
         except Wanted as want:
             wanted[key] = want.unknown
             continue
-        for event, why in refused:
-            folded.refuse(event, "price_unknown", why)
+        for refusal in refused:
+            folded.refuse(refusal.event, refusal.code, refusal.message)
         emitted.writes += (one for one in told if isinstance(one, Write))
         emitted.notices += (one for one in told if isinstance(one, Notice))
     return wanted
 
 
-def _project(touched: Touched) -> tuple[list[Write | Notice], list[tuple[Event, str]]]:
+def _project(touched: Touched) -> tuple[list[Write | Notice], list[Refusal]]:
     told: list[Write | Notice] = []
-    refused: list[tuple[Event, str]] = []
+    refused: list[Refusal] = []
     for workflow in WORKFLOWS:
         concerned = touched.about(*workflow.families)
         if touched.events and not concerned:
             continue
         try:
-            told += workflow.project(touched)
+            for one in workflow.project(touched):
+                if isinstance(one, Refusal):
+                    refused.append(one)
+                else:
+                    told.append(one)
         except Unpriceable as error:
-            refused += ((event, str(error)) for event in concerned if event.family != CUSTOMER)
+            why = str(error)
+            refused += (
+                Refusal(event, "price_unknown", why) for event in concerned if event.family != CUSTOMER
+            )
     return told, refused

@@ -40,6 +40,15 @@ class Touched(msgspec.Struct, frozen=True):
         return tuple(event for event in self.events if event.family in families)
 
 
+class Refusal(msgspec.Struct, frozen=True):
+    """An event that can be read, but not worked on: a dead letter. `message` says what it is about, why not, and
+    what to do; `code` is its name in the metrics."""
+
+    event: Event
+    code: str
+    message: str
+
+
 class Wanted(Exception):
     """The workflow cannot say before something has been fetched from Stripe; then it is asked again."""
 
@@ -53,4 +62,4 @@ class Workflow(msgspec.Struct, frozen=True):
     would help: then those events are dead letters."""
 
     families: frozenset[str]
-    project: Callable[[Touched], Iterable[Write | Notice]]
+    project: Callable[[Touched], Iterable[Write | Notice | Refusal]]

@@ -31,6 +31,7 @@ SECTIONS = {
     "pricing": "How revenue is worked out ([pricing](pricing.md)).",
     "opportunities": "Which Opportunities subscriptions make ([opportunities](opportunities.md)).",
     "notify": "Tells people ([be told](../how-to/be-told.md)).",
+    "activities": "Which Tasks invoices and payments make ([money](money.md)).",
     "revstream": "Every process.",
 }
 

@@ -218,7 +218,9 @@ class Route(Section):
         default=None, ge=0, description="of so much or more, in the notice's own currency"
     )
     currency: str | None = Field(default=None, pattern=r"^[A-Z]{3}$", description="in this currency")
-    channels: list[ChannelName] = Field(default=[], description="where to; without one, every channel that is set up")
+    channels: list[ChannelName] = Field(
+        default=[], description="where to; without one, every channel that is set up"
+    )
     mail_to: list[str] = Field(default=[], description="who gets the mail, in place of NOTIFY_MAIL_TO")
 
 
@@ -261,6 +263,24 @@ class Notify(Section):
     _lists = field_validator("mail_to", mode="before")(_split)
 
 
+class Activities(Section):
+    of: list[str] = Field(
+        default=["invoices", "charges"],
+        description="what becomes a completed Task: invoices, charges, both or, empty, neither",
+    )
+    open_status: str = Field(default="Not Started", description="of a Task that is to be done, in the org")
+    closed_status: str = Field(default="Completed", description="of a Task that is done")
+
+    _lists = field_validator("of", mode="before")(_split)
+
+    @field_validator("of")
+    @classmethod
+    def _known(cls, value: list[str]) -> list[str]:
+        if unknown := set(value) - {"invoices", "charges"}:
+            raise ValueError(f"{', '.join(sorted(unknown))} is neither invoices nor charges")
+        return value
+
+
 class Process(Section):
     state_dir: Path = Field(default=Path(".revstream"), description="embedded Kafka, tables, process IDs")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -296,6 +316,10 @@ DEFAULT_MAPPING: dict[str, dict[str, str]] = {
         "Stripe_Trial_End__c": "trial_end",
         "Stripe_Next_Renewal__c": "next_renewal",
         "Stripe_Cancels_At__c": "cancels_at",
+        "Stripe_Lifetime_Value__c": "lifetime_value",
+        "Stripe_Lifetime_Values__c": "lifetime_values",
+        "Stripe_Last_Payment_Date__c": "last_payment_date",
+        "Stripe_Last_Payment_Amount__c": "last_payment_amount",
     },
     "Contact": {
         "FirstName": "first_name",
@@ -324,6 +348,13 @@ DEFAULT_MAPPING: dict[str, dict[str, str]] = {
         "Stripe_MRR__c": "mrr",
         "Stripe_ARR__c": "arr",
         "Stripe_Subscription_Id__c": "subscription",
+    },
+    "Task": {
+        "Subject": "subject",
+        "Status": "status",
+        "Priority": "priority",
+        "ActivityDate": "date",
+        "Description": "description",
     },
 }
 
@@ -377,6 +408,7 @@ class Settings(BaseSettings):
     matching: Matching = Matching()
     pricing: Pricing = Pricing()
     opportunities: Opportunities = Opportunities()
+    activities: Activities = Activities()
     notify: Notify = Notify()
     revstream: Process = Process()
     mapping: Annotated[dict[str, dict[str, str]], NoDecode] = DEFAULT_MAPPING

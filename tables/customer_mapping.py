@@ -10,6 +10,7 @@ import msgspec
 
 from stream.records import Result
 from stream.stripe.shapes import Customer
+from tables.payments import Payments
 from tables.versions import Telling, Versioned, fold
 
 NAME = "customer_mapping"
@@ -43,6 +44,7 @@ class CustomerMapping(msgspec.Struct, frozen=True, omit_defaults=True):
     account: Link | None = None
     contact: Link | None = None
     waiting: tuple[Waiting, ...] = ()
+    payments: Payments = Payments()
 
 
 encode = msgspec.json.Encoder().encode

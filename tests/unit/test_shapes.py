@@ -177,7 +177,7 @@ GOLDEN: dict[tuple[str, str], Any] = {
     ("invoice", "2025-03-31.basil"): INVOICE,
     ("invoice", "2025-12-15.clover"): replace(INVOICE, payment_intents=("pi_1",)),
     ("invoice", "2026-10-28.endive"): replace(
-        INVOICE, charges=("ch_1",), paid_off_stripe=True, more_lines=True
+        INVOICE, charges=("ch_1",), amount_off_stripe=4000, more_lines=True
     ),
     ("charge", "2017-08-15"): replace(
         CHARGE,

@@ -50,7 +50,7 @@ class Invoice(msgspec.Struct, frozen=True, omit_defaults=True):
     subtotal: int = 0
     total: int = 0
     tax: int = 0
-    paid_off_stripe: bool = False
+    amount_off_stripe: int = 0
     pre_payment_credit: int = 0
     post_payment_credit: int = 0
     attempt_count: int = 0
@@ -256,7 +256,7 @@ def invoice(raw: msgspec.Raw | bytes) -> Invoice:
         subtotal=wire.subtotal,
         total=wire.total,
         tax=wire.tax if wire.tax is not None else sum(tax.amount for tax in wire.total_taxes or ()),
-        paid_off_stripe=bool(wire.paid_out_of_band or wire.amount_paid_off_stripe),
+        amount_off_stripe=_off_stripe(wire, paid),
         pre_payment_credit=wire.pre_payment_credit_notes_amount or 0,
         post_payment_credit=wire.post_payment_credit_notes_amount or 0,
         attempt_count=wire.attempt_count or 0,
@@ -277,6 +277,14 @@ def invoice(raw: msgspec.Raw | bytes) -> Invoice:
         more_lines=lines.has_more,
         metadata=wire.metadata or {},
     )
+
+
+def _off_stripe(wire: _Invoice, paid: int) -> int:
+    """What was paid by cheque or transfer. Until 2025-03-31.basil an invoice was so as a whole, or not at all; the
+    amount is told since 2026-05-27.dahlia."""
+    if wire.amount_paid_off_stripe is not None:
+        return wire.amount_paid_off_stripe
+    return (paid or wire.amount_due) if wire.paid_out_of_band else 0
 
 
 def _old_status(wire: _Invoice) -> str:
