@@ -3,15 +3,15 @@
 Every subscription is one Opportunity of new business: open while it is in trial or not paid yet, won once it is
 taken up, lost when it ends before that. For a customer who had left it is a reactivation. Each expansion or
 contraction that follows is one more, worth the change in ARR, and so is each renewal of an interval that the
-settings name. One of several subscriptions that ends while others run is a contraction. The owner is told of a
-new subscription and of a large expansion.
+settings name. A subscription's end is one, too: a contraction while others run, else churn. So no record is made
+that later news could show to be none at all: only what it says may change. The owner is told of a new subscription
+and of a large expansion.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from fractions import Fraction
 
 import msgspec
 
@@ -33,8 +33,8 @@ ENDED = frozenset({"canceled", "incomplete_expired"})
 class Deal(msgspec.Struct, frozen=True):
     """One Opportunity to be. `amount` is a year's worth; `at` is when it closes, in epoch seconds.
 
-    `movement` is new, additional, reactivation, expansion, contraction or renewal; `stage` is open, pending, won
-    or lost, which the settings name.
+    `movement` is new, additional, reactivation, expansion, contraction, churn or renewal; `stage` is open,
+    pending, won or lost, which the settings name.
     """
 
     id: str
@@ -61,6 +61,7 @@ _WORDS = {
     "reactivation": "reactivation",
     "expansion": "expansion",
     "contraction": "contraction",
+    "churn": "churn",
     "renewal": "renewal",
 }
 
@@ -88,18 +89,20 @@ def project(touched: Touched) -> Iterable[Write | Notice]:
     started = {}
     for held in touched.state.subscriptions.by_id.values():
         deal = _business(touched, held)
-        if deal.movement in names.movements:
+        if "new" in names.movements:
             yield _write(touched, deal)
-        if ending := _ending(touched, held):
+        if "end" in names.movements and (ending := _ending(touched, held)):
             yield _write(touched, ending)
         started[deal.subscription.id] = deal
     for event in touched.about(SUBSCRIPTION):
+        deal = started[event.object.id]
+        start = touched.state.subscriptions.starts.get(event.object.id)
+        if start is not None and start.event_id == event.ref.id:
+            yield _notice(touched, event, "new_subscription", f"{event.object.id}:new", deal.amount, deal)
         moved = movement(event, lambda it, at: worth(touched, it, at))
-        if moved is None:
-            continue
-        for deal in _happened(moved, event, names):
-            yield _write(touched, deal)
-        yield from _told(touched, event, moved, started[moved.subscription])
+        if moved is not None:
+            yield from (_write(touched, happened) for happened in _happened(moved, event, names))
+            yield from _grown(touched, event, moved, deal)
 
 
 # What follows from the state
@@ -143,22 +146,19 @@ def _newness(touched: Touched, it: Subscription) -> str:
 
 
 def _ending(touched: Touched, held: Versioned[Subscription]) -> Deal | None:
-    """The contraction that the end of one of several subscriptions is."""
+    """What the end of a subscription is, once it has ended: a contraction while others go on, else churn."""
     now = held.newest.body
     over = now.ended_at
     if over is None or now.id not in touched.state.subscriptions.starts:
         return None
-    others = (
-        other
+    others = any(
+        began <= over and (end is None or end > over)
         for other, began, end in _runs(touched)
-        if other != now.id and began <= over and (end is None or end > over)
+        if other != now.id
     )
-    if "contraction" not in touched.settings.opportunities.movements or not any(others):
-        return None
     lost = worth(touched, as_it_ran(now), over).worth * -1
-    if not lost.minor:
-        return None
-    return Deal(f"{now.id}:end", now, "contraction", "won", over, lost * 12, lost, touched.state.version)
+    movement, stage = ("contraction", "won") if others else ("churn", "lost")
+    return Deal(f"{now.id}:end", now, movement, stage, over, lost * 12, lost, touched.state.version)
 
 
 def _runs(touched: Touched) -> list[tuple[str, int, int | None]]:
@@ -173,7 +173,7 @@ def _runs(touched: Touched) -> list[tuple[str, int, int | None]]:
 
 def _happened(moved: Movement, event: Event, names: Opportunities) -> Iterable[Deal]:
     body: Subscription = event.object
-    if moved.change in names.movements and moved.change in ("expansion", "contraction") and moved.before:
+    if "change" in names.movements and moved.change in ("expansion", "contraction") and moved.before:
         change = moved.after.money + moved.before.money * -1
         yield Deal(moved.id, body, moved.change, "won", moved.at, change * 12, change, moved.at)
     every = {item.price.interval for item in body.items}
@@ -182,13 +182,10 @@ def _happened(moved: Movement, event: Event, names: Opportunities) -> Iterable[D
         yield Deal(id_, body, "renewal", "won", moved.period_start or moved.at, mrr * 12, mrr, moved.at)
 
 
-def _told(touched: Touched, event: Event, moved: Movement, deal: Deal) -> Iterable[Notice]:
-    start = touched.state.subscriptions.starts.get(moved.subscription)
-    if start is not None and start.event_id == event.ref.id:
-        yield _notice(touched, event, "new_subscription", f"{moved.subscription}:new", deal.amount, deal)
+def _grown(touched: Touched, event: Event, moved: Movement, deal: Deal) -> Iterable[Notice]:
     if moved.change == "expansion" and moved.before:
         more = (moved.after.money + moved.before.money * -1) * 12
-        if more.exact >= Fraction(touched.settings.opportunities.large_expansion):
+        if more.exact >= touched.settings.opportunities.large_expansion:
             yield _notice(touched, event, "expansion", f"{moved.id}:expansion", more, deal)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from stream.sandbox.stripe.objects import (
     Charge,
+    Coupon,
     Customer,
     Discount,
     Invoice,
@@ -119,6 +120,10 @@ def _left_out(within: Json, step: str, find: Finder, form: Form, render: Render)
         return catalogue.tiers(it)
     if isinstance(it, Price) and step == "currency_options":
         return catalogue.currency_options(it)
+    if isinstance(it, Coupon) and step == "applies_to":
+        return None  # every coupon here is for everything
+    if isinstance(it, Coupon) and step == "currency_options":
+        return {it.currency: {"amount_off": it.amount_off}} if it.currency else {}
     if isinstance(it, Charge) and step == "refunds":
         return payment.refunds(it, form)
     if isinstance(it, Invoice) and step == "payments" and form.version >= BASIL:

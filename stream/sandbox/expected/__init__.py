@@ -1,0 +1,87 @@
+"""What Salesforce should hold after a simulated run, worked out from the simulator's final truth.
+
+Nothing here is shared with the projector: it is the second opinion that the demo compares with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from stream.sandbox.expected import opportunities, subscriptions
+from stream.sandbox.expected.customers import KEY, Record, account, contact, cut
+from stream.sandbox.stripe.identities import Identity
+from stream.sandbox.stripe.objects import Customer
+from stream.sandbox.stripe.world import World
+
+
+def customers(world: World) -> dict[str, Customer]:
+    """Every customer that ever signed up, by routing key."""
+    return {key: thing for key, thing in world.things.items() if isinstance(thing, Customer)}
+
+
+def records(world: World) -> dict[str, dict[str, Record]]:
+    """By object and key: the fields that the record should have; None is an empty field. Accounts and Contacts have
+    the customer's routing key, Opportunities one made of what they say."""
+    known = customers(world)
+    lives = subscriptions.lives(world)
+    return {
+        "Account": {
+            key: account(key, customer) | subscriptions.account(world, customer, lives.get(key, []))
+            for key, customer in known.items()
+        },
+        "Contact": {key: contact(key, customer) for key, customer in known.items()},
+        "Opportunity": opportunities.keyed(
+            deal for key, told in lives.items() for deal in opportunities.deals(told)
+        ),
+    }
+
+
+def earlier(world: World) -> dict[str, tuple[Record, Record | None]]:
+    """What Salesforce held before: by routing key of the customer whom it stands for, an Account and, where the
+    customer is known by e-mail, its Contact."""
+    known = customers(world)
+    return {who.key: _earlier(who) for who in world.identities if who.known and who.key in known}
+
+
+def _earlier(who: Identity) -> tuple[Record, Record | None]:
+    if who.known == "company":
+        website = f"https://www.{who.domain}/about"
+        return {"Name": cut(who.business_name or who.name, 255), "Website": website}, None
+    return {"Name": f"{who.company} (from before)"}, {"LastName": who.last, "Email": who.email}
+
+
+def key_all(name: str, actual: Iterable[Record]) -> list[tuple[str, Record]]:
+    """The records that Salesforce holds, each with its key."""
+    if name == "Opportunity":
+        return list(opportunities.keyed(record for record in actual if record["Stripe_Id__c"]).items())
+    return [(str(record.get(KEY)), record) for record in actual]
+
+
+def compare(
+    expected: Mapping[str, Record], actual: Iterable[tuple[str, Record]], before: Mapping[str, str]
+) -> tuple[int, list[str]]:
+    """How many records there are, and a line for each that is wrong. `before` are the Salesforce IDs that
+    records must have kept, by key."""
+    held: dict[str, list[Record]] = {}
+    count = 0
+    for key, record in actual:
+        count += 1
+        held.setdefault(key, []).append(record)
+    wrong = [f"{key}: not expected" for key in held if key not in expected]
+    for key, fields in expected.items():
+        match held.get(key, []):
+            case []:
+                wrong.append(f"{key}: missing")
+            case [record]:
+                differing = [
+                    f"{name} {record.get(name)!r} instead of {value!r}"
+                    for name, value in fields.items()
+                    if record.get(name) != value
+                ]
+                if key in before and record["Id"] != before[key]:
+                    differing.append("Id")
+                if differing:
+                    wrong.append(f"{key}: {', '.join(differing)}")
+            case several:
+                wrong.append(f"{key}: {len(several)} times")
+    return count, wrong

@@ -1,0 +1,116 @@
+"""The Opportunities that the simulated lives should have made."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from fractions import Fraction
+
+from stream.sandbox.expected.customers import Record
+from stream.sandbox.expected.subscriptions import Told, date, every, money, monthly, worth
+from stream.sandbox.stripe.objects import Subscription
+
+TAKEN_UP = ("active", "past_due", "unpaid")
+
+
+def keyed(records: Iterable[Record]) -> dict[str, Record]:
+    """By what each is about. Of those of one day and kind the smaller amount comes first."""
+    found: dict[str, list[Record]] = defaultdict(list)
+    for it in records:
+        key = f"{it['Stripe_Subscription_Id__c']} {it['Stripe_Movement__c']} {it['CloseDate']}"
+        found[key].append(it)
+    return {
+        f"{key} #{n}": it
+        for key, several in found.items()
+        for n, it in enumerate(sorted(several, key=lambda it: (it["Amount"], it["Stripe_Interval__c"])), 1)
+    }
+
+
+def deals(told: list[Told]) -> Iterable[Record]:
+    """Those of one customer."""
+    for one in told:
+        yield _business(one, told)
+        yield from _changes(one)
+        if ending := _ending(one, told):
+            yield ending
+
+
+def _start(one: Told) -> Subscription | None:
+    return next((step.after for step in one.steps if step.after.status in TAKEN_UP), None)
+
+
+def _business(one: Told, told: list[Told]) -> Record:
+    now, start = one.now, _start(one)
+    if start is not None:
+        at, stage, it = max(start.created, start.trial_end or 0), "Closed Won", start
+    elif now.status in ("canceled", "incomplete_expired"):
+        at, stage, it = now.ended_at or 0, "Closed Lost", now
+    elif now.status in ("trialing", "paused"):
+        at, stage, it = now.trial_end or now.created, "Negotiation/Review", now
+    else:
+        at, stage, it = now.created, "Proposal/Price Quote", now
+    return _record(it, _newness(one, told), stage, at, worth(it))
+
+
+def _newness(one: Told, told: list[Told]) -> str:
+    me = one.now
+    earlier = [
+        other.now
+        for other in told
+        if _start(other) and (other.now.created, other.now.id) < (me.created, me.id)
+    ]
+    if not earlier:
+        return "new"
+    still = any(other.ended_at is None or other.ended_at > me.created for other in earlier)
+    return "additional" if still else "reactivation"
+
+
+def _changes(one: Told) -> Iterable[Record]:
+    for step in one.steps:
+        before, after = step.before, step.after
+        if before is None or after.status == "canceled":
+            continue
+        was, now = monthly(before), monthly(after)
+        if was and now and was != now:
+            kind = "expansion" if now > was else "contraction"
+            yield _record(after, kind, "Closed Won", step.at, now - was)
+        both = before.status in ("active", "past_due") and after.status in ("active", "past_due")
+        yearly = any(item.price.interval == "year" for item in after.items)
+        if both and yearly and after.period_start >= before.period_end:
+            yield _record(after, "renewal", "Closed Won", after.period_start, now)
+
+
+def _ending(one: Told, told: list[Told]) -> Record | None:
+    now, over = one.now, one.now.ended_at
+    if over is None or _start(one) is None:
+        return None
+    others = [other.now for other in told if other is not one and _start(other)]
+    still = any(it.created <= over and (it.ended_at is None or it.ended_at > over) for it in others)
+    movement, stage = ("contraction", "Closed Won") if still else ("churn", "Closed Lost")
+    return _record(now, movement, stage, over, -worth(now))
+
+
+_TYPES = {
+    "new": "New Customer",
+    "additional": "Existing Customer - Upgrade",
+    "reactivation": "New Customer",
+    "expansion": "Existing Customer - Upgrade",
+    "contraction": "Existing Customer - Downgrade",
+    "churn": "Existing Customer - Downgrade",
+    "renewal": "Existing Customer - Replacement",
+}
+
+
+def _record(it: Subscription, movement: str, stage: str, at: int, minor: Fraction) -> Record:
+    return {
+        "StageName": stage,
+        "CloseDate": date(at),
+        "Type": _TYPES[movement],
+        "Amount": money(minor * 12, it.currency),
+        "Stripe_ARR__c": money(minor * 12, it.currency),
+        "Stripe_MRR__c": money(minor, it.currency),
+        "Stripe_Currency__c": it.currency.upper(),
+        "Stripe_Interval__c": every(it),
+        "Stripe_Movement__c": movement,
+        "Stripe_Subscription_Id__c": it.id,
+    }
