@@ -13,7 +13,6 @@ from typing import Any
 import faust
 import rocksdict
 from faust.stores import memory, rocksdb
-from faust.types import TP
 
 
 class Rows:
@@ -49,7 +48,7 @@ class Rows:
                 if at == partition and (value := store.data.get(key)) is not None:
                     yield key, value
 
-    def put(self, changelog: TP, rows: Mapping[bytes, bytes | None], offset: int) -> None:
+    def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None:
         """Writes rows that the changelog has up to an offset: all of them or, after a crash, none."""
         store = self._table.data
         if isinstance(store, rocksdb.Store):
@@ -57,11 +56,11 @@ class Rows:
             for key, value in rows.items():
                 batch.put(key, value)
             batch.put(store.offset_key, str(offset).encode())
-            store._db_for_partition(changelog.partition).write(batch)
+            store._db_for_partition(partition).write(batch)
         else:
             store.data.update(rows)
             # Faust drops by this what it holds of partitions that others got.
-            store._key_partition.update(dict.fromkeys(rows, changelog.partition))
+            store._key_partition.update(dict.fromkeys(rows, partition))
 
     def count(self) -> int | None:
         """How many rows there are; None where they would have to be counted one by one."""
