@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from agents.events import Event, State
-from agents.pricing import Unknown
+from agents.pricing import Mrr, Unknown
 from stream.records import EventRef, Notice, Write
 from stream.settings import Settings
 from stream.stripe.catalogue import Lookup
+from stream.stripe.shapes import Subscription
 
 
 class Touched(msgspec.Struct, frozen=True):
@@ -29,6 +30,9 @@ class Touched(msgspec.Struct, frozen=True):
     events: tuple[Event, ...]
     lookup: Lookup
     settings: Settings
+    # What a subscription is worth is asked for by many fields: by its identity, the moment, and whether the
+    # customer has a discount. The subscription is held, so that its identity is not another's.
+    worths: dict[tuple[int, int, bool], tuple[Subscription, Mrr]] = {}
 
     @property
     def refs(self) -> tuple[EventRef, ...]:

@@ -16,6 +16,17 @@ def worth(
 ) -> Mrr:
     """Its MRR at a time in epoch seconds. Raises Wanted for what is to be fetched first, Unpriceable when no
     fetch would help."""
+    asked = (id(subscription), at, customer_discount is not None)
+    known = touched.worths.get(asked)
+    if known is None:
+        result = _worked_out(touched, subscription, at, customer_discount)
+        known = touched.worths[asked] = (subscription, result)
+    return known[1]
+
+
+def _worked_out(
+    touched: Touched, subscription: Subscription, at: int, customer_discount: Discount | None
+) -> Mrr:
     if subscription.more_items:
         raise Unpriceable(
             f"Stripe has told only the first items of subscription {subscription.id}, so its amount then is "
