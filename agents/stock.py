@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 import msgspec
 
@@ -23,6 +24,7 @@ class Stock:
         self._entries: dict[str, Entry] = {}
         # Why something could not be had. It is tried again after a start.
         self._refused: dict[str, str] = {}
+        self._flights: dict[str, asyncio.Future[Entry]] = {}
 
     def put(self, key: str, entry: Entry) -> None:
         """Takes on what the topic holds, unless something newer is held."""
@@ -36,17 +38,14 @@ class Stock:
         return Shelf(self._entries, self._refused, account_of(key))
 
     async def fetch(self, unknown: Unknown, account: str | None) -> dict[str, Entry]:
-        """Gets what is missing, by key. Raises Away when Stripe is to be asked again."""
-        found: dict[str, Entry] = {}
-        for id_ in unknown.prices:
-            await self._one(found, id_, account, self._stripe.price)
-        for id_ in unknown.coupons:
-            await self._one(found, id_, account, self._stripe.coupon)
-        for subscription in unknown.subscriptions:
-            await self._discounts(found, unknown.discounts, subscription, account)
-        for key, entry in found.items():
-            self.put(key, entry)
-        return found
+        """Gets what is missing, by key; what someone else is just getting comes with them. Raises Away when
+        Stripe is to be asked again."""
+        found = await asyncio.gather(
+            *(self._one(id_, account, self._stripe.price) for id_ in unknown.prices),
+            *(self._one(id_, account, self._stripe.coupon) for id_ in unknown.coupons),
+            *(self._discounts(unknown.discounts, of, account) for of in unknown.subscriptions),
+        )
+        return {key: entry for entries in found for key, entry in entries.items()}
 
     async def refresh(self, ids: Iterable[str], account: str | None) -> dict[str, Entry]:
         """Gets again prices and coupons that are held, and all held prices of products; what is not held is left
@@ -72,27 +71,40 @@ class Stock:
             if not _same(held[key], entry)
         }
 
-    async def _one(self, found: dict[str, Entry], id_: str, account: str | None, ask: object) -> None:
+    async def _one(
+        self, id_: str, account: str | None, ask: Callable[[str, str | None], Awaitable[Entry]]
+    ) -> dict[str, Entry]:
         key = catalogue.key(id_, account)
+        if flight := self._flights.get(key):
+            await asyncio.wait([flight])
+            return {}
+        flight = self._flights[key] = asyncio.ensure_future(ask(id_, account))
         try:
-            found[key] = await ask(id_, account)  # type: ignore[operator]
+            entry = await flight
         except Away:
             raise
         except NoAnswer as error:
             self._refused[key] = str(error)
+            return {}
+        finally:
+            del self._flights[key]
+        self.put(key, entry)
+        return {key: entry}
 
     async def _discounts(
-        self, found: dict[str, Entry], ids: tuple[str, ...], subscription: str, account: str | None
-    ) -> None:
+        self, ids: tuple[str, ...], subscription: str, account: str | None
+    ) -> dict[str, Entry]:
         try:
             told = {one.id: one for one in await self._stripe.discounts(subscription, account)}
         except Away:
             raise
         except NoAnswer as error:
             self._refused |= {catalogue.key(id_, account): str(error) for id_ in ids}
-            return
-        for id_ in ids:
-            found[catalogue.key(id_, account)] = Entry(0, discount=told.get(id_))
+            return {}
+        found = {catalogue.key(id_, account): Entry(0, discount=told.get(id_)) for id_ in ids}
+        for key, entry in found.items():
+            self.put(key, entry)
+        return found
 
 
 class Shelf:
@@ -124,7 +136,9 @@ class Shelf:
         return self._entries.product(price)
 
     def _had(self, id_: str) -> str:
-        if why := self._refused.get(catalogue.key(id_, self._account)):
+        key = catalogue.key(id_, self._account)
+        # What has been deleted since costs what it did.
+        if key not in self._known and (why := self._refused.get(key)):
             raise Unpriceable(why)
         return id_
 

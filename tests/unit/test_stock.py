@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import msgspec
@@ -94,6 +95,19 @@ async def test_a_product_that_is_renamed_renews_the_prices_that_are_held(api: Ap
     assert set(renewed) == {"price_1"}
     assert renewed["price_1"].renewed
     assert await stock.refresh(["prod_1"], "acct_1") == {}, "another account's"
+
+
+async def test_a_price_that_was_deleted_costs_what_it_did(api: Api, stock: Stock) -> None:
+    await stock.fetch(Unknown(("price_1",)), None)
+    api.failure = NotFound("Stripe has no price price_1.")
+    assert await stock.refresh(["price_1"], None) == {}
+    assert stock.lookup("cus_1").price("price_1") is not None
+
+
+async def test_those_who_want_the_same_at_once_share_a_request(api: Api, stock: Stock) -> None:
+    one, other = await asyncio.gather(*(stock.fetch(Unknown(("price_1",)), None) for _ in range(2)))
+    assert (set(one), set(other)) == ({"price_1"}, set())
+    assert api.asked == [(None, "price_1")]
 
 
 async def test_an_older_fetch_does_not_replace_a_newer_one(stock: Stock) -> None:
