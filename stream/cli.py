@@ -69,6 +69,12 @@ def writer() -> None:
     _stage(stages.WRITER)
 
 
+@main.command()
+def notifier() -> None:
+    """Tells people by Slack, mail or Chatter."""
+    _stage(stages.NOTIFIER)
+
+
 @main.group()
 def topics() -> None:
     """The Kafka topics that the stages need."""
@@ -86,7 +92,7 @@ def create() -> None:
 @main.command()
 @click.option("--sandbox", is_flag=True, help="Use a local Salesforce in place of a real one.")
 def up(sandbox: bool) -> None:
-    """Runs gateway, projector and writer together.
+    """Runs gateway, projector, writer and notifier together.
 
     Kafka is embedded unless KAFKA_BROKERS names a cluster. Ctrl-C ends everything in order.
     """

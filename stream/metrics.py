@@ -97,6 +97,12 @@ END_TO_END = Histogram(
     buckets=END_TO_END_BUCKETS,
 )
 
+# Notifier
+NOTICES = Counter(
+    "revstream_notices_total", "Notices by channel and by what became of them there.", ["channel", "outcome"]
+)
+NOTICES_WAITING = Gauge("revstream_notices_waiting", "Notices that wait for a channel.", ["channel"])
+
 # Everywhere
 DEAD_LETTERS = Counter(
     "revstream_dead_letters_total", "Records set aside, by stage and reason.", ["stage", "reason"]

@@ -22,7 +22,10 @@ from stream.supervisor import Child, Supervisor
 GATEWAY = "stream.gateway"
 PROJECTOR = "agents"
 WRITER = "stream.salesforce"
+NOTIFIER = "stream.notify"
 SALESFORCE = "stream.sandbox.salesforce"
+# In the order of the way through.
+STAGES = {"gateway": GATEWAY, "projector": PROJECTOR, "writer": WRITER, "notifier": NOTIFIER}
 
 READY_SECONDS = 60.0
 
@@ -34,6 +37,7 @@ class Addresses(msgspec.Struct, frozen=True):
     gateway_metrics: str
     projector_metrics: str
     writer_metrics: str
+    notifier_metrics: str
     kafka: str
 
     @property
@@ -43,6 +47,7 @@ class Addresses(msgspec.Struct, frozen=True):
             "gateway": self.gateway_metrics,
             "projector": self.projector_metrics,
             "writer": self.writer_metrics,
+            "notifier": self.notifier_metrics,
         }
 
 
@@ -72,7 +77,7 @@ async def together(
             own["KAFKA_BROKERS"] = broker.address
             kafka = Kafka(**{**kafka.model_dump(), "brokers": [broker.address]})
         await create_topics(kafka)
-        for name, module in (("gateway", GATEWAY), ("projector", PROJECTOR), ("writer", WRITER)):
+        for name, module in STAGES.items():
             supervisor.start(Child(name, module, (), own))
         yield (
             supervisor,
@@ -81,6 +86,7 @@ async def together(
                 gateway_metrics=own.get("GATEWAY_METRICS_LISTEN", settings.gateway.metrics_listen),
                 projector_metrics=own.get("PROJECTOR_METRICS_LISTEN", settings.projector.metrics_listen),
                 writer_metrics=own.get("WRITER_METRICS_LISTEN", settings.writer.metrics_listen),
+                notifier_metrics=own.get("NOTIFY_METRICS_LISTEN", settings.notify.metrics_listen),
                 kafka=kafka.brokers[0],
             ),
         )

@@ -238,6 +238,23 @@ ROWS: list[tuple[str, list[Panel]]] = [
         ],
     ),
     (
+        "Notices",
+        [
+            (
+                "Told",
+                "Notices by channel and by what became of them; those of no channel were not to be told.",
+                "ops",
+                [(rate("notices_total", "channel, outcome"), "{{channel}} {{outcome}}")],
+            ),
+            (
+                "To be told",
+                "Notices that wait for a channel: it is down, or too many came in a minute.",
+                "short",
+                [(highest("notices_waiting", "channel"), "{{channel}}")],
+            ),
+        ],
+    ),
+    (
         "Dead letters",
         [
             (

@@ -132,21 +132,23 @@ class Session:
         *,
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        repeat: bool = True,
     ) -> Answer:
-        """Makes a call, with one new login if the token has expired. `operation` labels the metrics.
+        """Makes a call, with one new login if the token has expired. `operation` labels the metrics. Without
+        `repeat` a call whose connection broke is not made again: Salesforce may have done it.
 
         Raises RequestError for any answer that is not a success, and when there is none.
         """
         token = await self.token()
         try:
-            return await self._send(operation, method, path, token, body, headers)
+            return await self._send(operation, method, path, token, body, headers, repeat)
         except RequestError as error:
             if error.kind is not Kind.REAUTH:
                 raise
         metrics.RETRIES.labels("expired_token").inc()
         token = await self.token(instead_of=token)
         try:
-            return await self._send(operation, method, path, token, body, headers)
+            return await self._send(operation, method, path, token, body, headers, repeat)
         except RequestError as error:
             if error.kind is Kind.REAUTH:
                 raise LoginError(Kind.REAUTH, error.code, error.message, error.status) from None
@@ -194,23 +196,31 @@ class Session:
         token: Token,
         body: bytes | None,
         headers: Mapping[str, str] | None,
+        repeat: bool,
     ) -> Answer:
         own = {"Authorization": f"Bearer {token.access_token}", **(headers or {})}
         if body is not None:
             own.setdefault("Content-Type", "application/json")
         return await self._exchange(
-            operation, method, urljoin(token.instance_url, path), data=body, headers=own
+            operation, method, urljoin(token.instance_url, path), data=body, headers=own, repeat=repeat
         )
 
     async def _exchange(
-        self, operation: str, method: str, url: str, *, data: object, headers: Mapping[str, str]
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        *,
+        data: object,
+        headers: Mapping[str, str],
+        repeat: bool = True,
     ) -> Answer:
         """One exchange. Only a connection that broke is tried again here."""
         for attempt in range(RECONNECTS + 1):
             try:
                 return await self._exchange_once(operation, method, url, data, headers)
             except RequestError as error:
-                if error.code != _BROKEN or attempt == RECONNECTS:
+                if error.code != _BROKEN or attempt == RECONNECTS or not repeat:
                     raise
                 metrics.RETRIES.labels("connection").inc()
                 await asyncio.sleep(random.uniform(0.05, 0.25))

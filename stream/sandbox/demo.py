@@ -98,7 +98,7 @@ async def play(demo: Demo) -> int:
     return 0 if _agrees(report) else 1
 
 
-_LISTENERS = ("GATEWAY", "GATEWAY_METRICS", "PROJECTOR_METRICS", "WRITER_METRICS")
+_LISTENERS = ("GATEWAY", "GATEWAY_METRICS", "PROJECTOR_METRICS", "WRITER_METRICS", "NOTIFY_METRICS")
 
 
 async def _told() -> None:

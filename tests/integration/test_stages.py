@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from stream.kafka.broker import Broker
 from stream.sandbox.salesforce import LocalSalesforce
-from stream.stages import free_address
+from stream.stages import STAGES, free_address
 from stream.topics import PROJECTOR_GROUP, TABLES, TOPICS, WRITER_GROUP
 
 DEADLINE = 60.0
@@ -128,7 +128,7 @@ def promtool_says(text: str) -> tuple[int, str, str]:
 
 async def test_each_stage_serves_its_health_and_metrics(broker: Broker, tmp_path: Path) -> None:
     assert topics_create(broker.address, tmp_path).returncode == 0
-    addresses = {name: free_address() for name in ("gateway", "projector", "writer")}
+    addresses = {name: free_address() for name in STAGES}
     async with LocalSalesforce() as salesforce, aiohttp.ClientSession() as client, AsyncExitStack() as stack:
         env = environment(
             broker.address,
@@ -138,7 +138,10 @@ async def test_each_stage_serves_its_health_and_metrics(broker: Broker, tmp_path
             SALESFORCE_LOGIN_URL=salesforce.url,
             SALESFORCE_CLIENT_ID="sandbox",
             SALESFORCE_CLIENT_SECRET="sandbox",
-            **{f"{name.upper()}_METRICS_LISTEN": address for name, address in addresses.items()},
+            **{
+                f"{'NOTIFY' if name == 'notifier' else name.upper()}_METRICS_LISTEN": address
+                for name, address in addresses.items()
+            },
         )
         for name in addresses:
             await stack.enter_async_context(stage(name, env))
@@ -167,5 +170,6 @@ async def test_each_stage_serves_its_health_and_metrics(broker: Broker, tmp_path
     assert "no_workflow" in labels_of(texts["projector"], "revstream_events_processed_total", "reason")
     assert labels_of(texts["projector"], "revstream_rebalances_total", "stage") == {"projector"}
     assert "Account" in labels_of(texts["writer"], "revstream_salesforce_rows_total", "object")
+    assert {"log", "none"} == labels_of(texts["notifier"], "revstream_notices_total", "channel")
     assert value_of(texts["writer"], "revstream_rebalances_total") == 1
     assert value_of(texts["projector"], "revstream_rebalances_total") == 1

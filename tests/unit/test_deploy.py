@@ -29,6 +29,11 @@ def statements() -> list[tuple[str, str]]:
     ]
 
 
+def internal_port(of: dict[str, Any]) -> str:
+    (listen,) = (at for name, at in of["environment"].items() if name.endswith("_METRICS_LISTEN"))
+    return str(listen).rpartition(":")[2]
+
+
 def test_every_statement_of_the_dockerfile_is_one() -> None:
     known = {"FROM", "WORKDIR", "COPY", "RUN", "ENV", "VOLUME", "USER", "EXPOSE", "ENTRYPOINT"}
     assert {word for word, _ in statements()} <= known
@@ -55,7 +60,7 @@ def test_the_image_runs_as_a_user_without_rights_and_installs_by_hash() -> None:
 
 
 def test_compose_runs_each_stage() -> None:
-    assert set(STAGES) == {"topics", "gateway", "projector", "writer"}
+    assert set(STAGES) == {"topics", "gateway", "projector", "writer", "notifier"}
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -94,7 +99,7 @@ def test_stages_wait_for_the_topics_and_can_be_asked_for_their_health() -> None:
     for name in set(STAGES) - {"topics"}:
         of = STAGES[name]
         assert of["depends_on"] == {"topics": {"condition": "service_completed_successfully"}}
-        port = of["environment"][f"{name.upper()}_METRICS_LISTEN"].rpartition(":")[2]
+        port = internal_port(of)
         check = of["healthcheck"]["test"]
         assert check[:3] == ["CMD", "python", "-c"]
         assert f"http://127.0.0.1:{port}/readyz" in check[3]
@@ -117,8 +122,4 @@ def test_prometheus_scrapes_each_stage_where_it_listens() -> None:
     targets = {
         (of["names"][0], of["port"]) for job in config["scrape_configs"] for of in job["dns_sd_configs"]
     }
-    assert targets == {
-        (name, int(of["environment"][f"{name.upper()}_METRICS_LISTEN"].rpartition(":")[2]))
-        for name, of in STAGES.items()
-        if name != "topics"
-    }
+    assert targets == {(name, int(internal_port(of))) for name, of in STAGES.items() if name != "topics"}

@@ -77,7 +77,7 @@ def test_every_metric_is_set_by_some_stage() -> None:
 
 def test_labels_come_from_closed_lists() -> None:
     allowed = {
-        *("code", "error_class", "family", "group", "object", "operation", "outcome", "partition"),
+        *("channel", "code", "error_class", "family", "group", "object", "operation", "outcome", "partition"),
         *("reason", "resolved", "stage", "table", "topic"),
     }
     assert {label for of in METRICS.values() for label in of._labelnames} <= allowed
@@ -209,7 +209,8 @@ def test_panels_do_not_overlap() -> None:
 def test_rows_follow_the_way_through() -> None:
     titles = [panel["title"] for panel in overview.dashboard()["panels"] if panel["type"] == "row"]
     assert titles == [
-        *("Does it work", "Stripe to gateway", "Kafka", "Projector", "Writer", "Salesforce", "Dead letters"),
+        *("Does it work", "Stripe to gateway", "Kafka", "Projector", "Writer", "Salesforce", "Notices"),
+        "Dead letters",
     ]
 
 
