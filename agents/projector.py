@@ -85,6 +85,18 @@ class Folded(msgspec.Struct):
         ]
 
     @property
+    def half_told(self) -> list[tuple[bytes, str]]:
+        """The subscriptions, with their customers, of which a fetch tells more than the chunk's events do: which
+        state of one second is the newest, or more than the first items."""
+        found = {
+            (key, event.object.id): self.states[key].subscriptions.by_id[event.object.id]
+            for key, events in self.touched.items()
+            for event in events
+            if event.family == SUBSCRIPTION
+        }
+        return [one for one, held in found.items() if held.ambiguous or held.newest.body.more_items]
+
+    @property
     def strangers(self) -> list[bytes]:
         """The customers that events are about and that no event has told of yet."""
         return [key for key in self.touched if self.states[key].mapping.customer is None]

@@ -127,9 +127,13 @@ class Steps:
         fetched: dict[str, Entry] = {}
         while keys:
             wanted = projector.emit(folded, keys, self._stock.lookup, self._settings, emitted)
-            for key, unknown in wanted.items():
-                account = account_of(key.decode())
-                fetched |= await patiently(partial(self._stock.fetch, unknown, account))
+            told = await asyncio.gather(
+                *(
+                    patiently(partial(self._stock.fetch, unknown, account_of(key.decode())))
+                    for key, unknown in wanted.items()
+                )
+            )
+            fetched |= {key: entry for entries in told for key, entry in entries.items()}
             keys = wanted.keys()
         return fetched
 
@@ -147,7 +151,10 @@ class Steps:
                 key = owner.key.encode()
                 again = event.record
                 at = partition_of(key, self._settings.kafka.partitions)
-                rerouted.append(Record(topics.STRIPE_EVENTS, at, key, again.value, tuple(again.headers)))
+                marks = tuple(again.headers)
+                if self._replayed(again) and records.REPLAY not in marks:
+                    marks = (*marks, records.REPLAY)
+                rerouted.append(Record(topics.STRIPE_EVENTS, at, key, again.value, marks))
         return rerouted
 
     async def _renew(self, folded: projector.Folded) -> dict[str, Entry]:
@@ -165,20 +172,35 @@ class Steps:
                 yield Record(topics.STRIPE_CATALOGUE, partition, key.encode(), value)
 
     async def _ask_stripe(self, folded: projector.Folded) -> None:
-        """Fetches each customer whom no event has told of, or whose newest state the events of one second do
-        not tell, once."""
-        keys = [*folded.ambiguous, *folded.strangers]
-        fetched = await asyncio.gather(*(self._customer(key.decode()) for key in keys))
-        for key, customer in zip(keys, fetched, strict=True):
-            state = folded.states[key]
-            held = state.mapping.customer
-            if held is not None:
-                metrics.ORDER_AMBIGUOUS.labels("no" if customer is None else "yes").inc()
-            if customer is not None:
-                telling = Telling("fetched", Rank.FETCHED, customer)
-                created = held.created if held else max(event.ref.created for event in folded.touched[key])
-                told = customer_mapping.told(state.mapping, created, telling)
-                folded.states[key] = msgspec.structs.replace(state, mapping=told)
+        """Fetches, once, each customer whom no event has told of, and whatever the events do not tell in full: its
+        newest state among several of one second, or all of its items."""
+        await asyncio.gather(
+            *(self._ask_customer(folded, key) for key in (*folded.ambiguous, *folded.strangers)),
+            *(self._ask_subscription(folded, key, id_) for key, id_ in folded.half_told),
+        )
+
+    async def _ask_customer(self, folded: projector.Folded, key: bytes) -> None:
+        customer = await self._customer(key.decode())
+        state = folded.states[key]
+        held = state.mapping.customer
+        if held is not None:
+            metrics.ORDER_AMBIGUOUS.labels("no" if customer is None else "yes").inc()
+        if customer is not None:
+            created = held.created if held else max(event.ref.created for event in folded.touched[key])
+            told = customer_mapping.told(state.mapping, created, Telling("fetched", Rank.FETCHED, customer))
+            folded.states[key] = msgspec.structs.replace(state, mapping=told)
+
+    async def _ask_subscription(self, folded: projector.Folded, key: bytes, id_: str) -> None:
+        try:
+            fetched = await patiently(partial(self._stripe.subscription, id_, account_of(key.decode())))
+        except NoAnswer:  # then what the events tell has to do
+            metrics.ORDER_AMBIGUOUS.labels("no").inc()
+            return
+        metrics.ORDER_AMBIGUOUS.labels("yes").inc()
+        state = folded.states[key]
+        created = state.subscriptions.by_id[id_].created
+        told = subscriptions.told(state.subscriptions, created, Telling("fetched", Rank.FETCHED, fetched))
+        folded.states[key] = msgspec.structs.replace(state, subscriptions=told)
 
     async def _customer(self, key: str) -> Customer | None:
         """A customer as it now is. None when Stripe does not tell, or only that it is deleted: then its events

@@ -193,3 +193,15 @@ def test_a_workflow_is_asked_when_its_events_are_there_or_when_there_are_none(
     folded.touched[b"cus_1"] = []
     assert emit(folded, folded.touched, lambda _: Entries({}), SETTINGS, Emitted())
     assert [touched.events for touched in workflow] == [()]
+
+
+def test_a_subscription_that_events_do_not_tell_in_full_is_to_be_fetched() -> None:
+    half = {**SUBSCRIPTION, "id": "sub_2", "items": {"data": [], "has_more": True}}
+    told = [
+        record("customer.created", CUSTOMER),
+        record("customer.subscription.updated", {**SUBSCRIPTION, "status": "past_due"}, {}, offset=1),
+        record("customer.subscription.updated", {**SUBSCRIPTION, "status": "unpaid"}, {}, offset=2),
+        record("customer.subscription.created", half, offset=3),
+        record("customer.subscription.created", {**SUBSCRIPTION, "id": "sub_3"}, offset=4),
+    ]
+    assert Table().chunk(*told).half_told == [(b"cus_1", "sub_1"), (b"cus_1", "sub_2")]
