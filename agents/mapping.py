@@ -7,19 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from agents import activities, fields, opportunities, payments, subscriptions
+from agents import activities, disputes, failed_payments, fields, opportunities, payments, subscriptions
 from agents.pricing import Unpriceable
 from agents.touched import Touched
 from stream.records import Scalar
 from stream.settings import SettingError
 
 # Beside the customer's own fields.
-ACCOUNT: dict[str, Callable[[Touched], Scalar]] = {**subscriptions.SOURCES, **payments.SOURCES}
+ACCOUNT: dict[str, Callable[[Touched], Scalar]] = {
+    **subscriptions.SOURCES,
+    **payments.SOURCES,
+    **failed_payments.SOURCES,
+}
 
 SOURCES: dict[str, tuple[str, ...]] = {
     "Account": (*fields.SOURCES, *ACCOUNT),
     "Contact": tuple(fields.SOURCES),
     "Opportunity": tuple(opportunities.SOURCES),
+    disputes.CASE: tuple(disputes.SOURCES),
     **dict.fromkeys(activities.OBJECTS, tuple(activities.SOURCES)),
 }
 _WITH_METADATA = ("Account", "Contact")

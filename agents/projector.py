@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from agents import customers, invoices, opportunities, payments
+from agents import customers, disputes, failed_payments, invoices, opportunities, payments
 from agents.events import (
     CUSTOMER,
     FAMILIES,
@@ -43,6 +43,8 @@ WORKFLOWS: tuple[Workflow, ...] = (
     Workflow(frozenset({SUBSCRIPTION}), opportunities.project),
     Workflow(frozenset(MONEY), payments.project),
     Workflow(invoices.FAMILIES, invoices.project),
+    Workflow(failed_payments.FAMILIES, failed_payments.project),
+    Workflow(disputes.FAMILIES, disputes.project),
 )
 
 # Event types that begin with these are about what is sold, not about a customer.

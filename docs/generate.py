@@ -32,6 +32,8 @@ SECTIONS = {
     "opportunities": "Which Opportunities subscriptions make ([opportunities](opportunities.md)).",
     "notify": "Tells people ([be told](../how-to/be-told.md)).",
     "activities": "Which Tasks invoices and payments make ([money](money.md)).",
+    "failed_payments": "What is done about payments that fail ([money](money.md)).",
+    "disputes": "Which Cases disputes make ([money](money.md)).",
     "revstream": "Every process.",
 }
 

@@ -52,6 +52,14 @@ class Match(msgspec.Struct, frozen=True):
     domain: str | None = None
 
 
+class Owner(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who gets a record when it is created: the owner of its parent (`parent` is a key of `Write.parents`), and
+    when that user is inactive, the user with the Salesforce ID `fallback`. Whoever owns it later keeps it."""
+
+    parent: str
+    fallback: str | None = None
+
+
 class Write(msgspec.Struct, frozen=True, omit_defaults=True):
     """One record that Salesforce should hold: all its mapped fields, not a difference.
 
@@ -69,6 +77,7 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True):
     events: tuple[EventRef, ...]
     parents: dict[str, Reference] = {}
     match: Match | None = None
+    owner: Owner | None = None
 
     @property
     def key(self) -> str:

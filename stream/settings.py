@@ -281,6 +281,33 @@ class Activities(Section):
         return value
 
 
+class FailedPayments(Section):
+    task: bool = Field(default=True, description="whether the Account's owner gets a Task for each invoice")
+    due_days: int = Field(default=1, ge=0, description="the Task is due so many days after the failure")
+    fallback_owner: str | None = Field(
+        default=None,
+        pattern=r"^005[0-9A-Za-z]{12}([0-9A-Za-z]{3})?$",
+        description="ID of the user who gets the Tasks of Accounts whose owner is inactive",
+    )
+
+
+class Disputes(Section):
+    statuses: dict[str, str] = Field(
+        default={"open": "New", "answered": "Working", "closed": "Closed"},
+        description="what a Case's Status is called in the org while open, answered, and closed",
+    )
+    origin: str | None = Field(default=None, description="the Case's Origin")
+    fraud_warnings: bool = Field(default=True, description="whether early fraud warnings open a Case, too")
+
+    @field_validator("statuses")
+    @classmethod
+    def _complete(cls, value: dict[str, str]) -> dict[str, str]:
+        default: dict[str, str] = cls.model_fields["statuses"].default
+        if unknown := value.keys() - default.keys():
+            raise ValueError(f"{', '.join(sorted(unknown))} is none of {', '.join(default)}")
+        return {**default, **value}
+
+
 class Process(Section):
     state_dir: Path = Field(default=Path(".revstream"), description="embedded Kafka, tables, process IDs")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -320,6 +347,11 @@ DEFAULT_MAPPING: dict[str, dict[str, str]] = {
         "Stripe_Lifetime_Values__c": "lifetime_values",
         "Stripe_Last_Payment_Date__c": "last_payment_date",
         "Stripe_Last_Payment_Amount__c": "last_payment_amount",
+        "Stripe_At_Risk__c": "at_risk",
+        "Stripe_At_Risk_Reason__c": "at_risk_reason",
+        "Stripe_Amount_Due__c": "amount_due",
+        "Stripe_Attempt_Count__c": "attempt_count",
+        "Stripe_Next_Attempt__c": "next_attempt",
     },
     "Contact": {
         "FirstName": "first_name",
@@ -354,6 +386,13 @@ DEFAULT_MAPPING: dict[str, dict[str, str]] = {
         "Status": "status",
         "Priority": "priority",
         "ActivityDate": "date",
+        "Description": "description",
+    },
+    "Case": {
+        "Subject": "subject",
+        "Status": "status",
+        "Priority": "priority",
+        "Origin": "origin",
         "Description": "description",
     },
 }
@@ -409,6 +448,8 @@ class Settings(BaseSettings):
     pricing: Pricing = Pricing()
     opportunities: Opportunities = Opportunities()
     activities: Activities = Activities()
+    failed_payments: FailedPayments = FailedPayments()
+    disputes: Disputes = Disputes()
     notify: Notify = Notify()
     revstream: Process = Process()
     mapping: Annotated[dict[str, dict[str, str]], NoDecode] = DEFAULT_MAPPING

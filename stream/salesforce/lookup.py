@@ -46,7 +46,7 @@ async def look_up(
         for query, records in zip(batch, answers, strict=True):
             note(found, query, records)
 
-    await _all(ask(batch) for batch in _batches(queries(writes), QUERIES_PER_CALL))
+    await _all(ask(batch) for batch in batches(queries(writes), QUERIES_PER_CALL))
     return decide(writes, found, several)
 
 
@@ -70,7 +70,7 @@ async def stamp(
 
     for object_ in (ACCOUNT, CONTACT):
         mine = [pair for pair in adopted if pair[0].write.object == object_]
-        await _all(send(object_, batch) for batch in _batches(mine, CALL_ROWS))
+        await _all(send(object_, batch) for batch in batches(mine, CALL_ROWS))
     return done
 
 
@@ -87,7 +87,8 @@ async def _all(calls: Iterable[object]) -> None:
             raise outcome
 
 
-def _batches(items: Iterable[_T], size: int) -> Iterable[list[_T]]:
+def batches(items: Iterable[_T], size: int) -> Iterable[list[_T]]:
+    """The items in lists of at most `size`."""
     rest = iter(items)
     while batch := list(islice(rest, size)):
         yield batch

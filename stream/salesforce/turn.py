@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 from stream.records import RowError
-from stream.salesforce import lookup
+from stream.salesforce import lookup, owners
 from stream.salesforce.confirmed import Confirmed, Known
 from stream.salesforce.errors import RequestError
 from stream.salesforce.jobs import Jobs
@@ -78,7 +78,8 @@ class Turn:
             await self._end([dead(row, error) for row in rows if (error := self._orphaned(row))])
             ready = [row for row in rows if row.write.key in self._rows and self._may_go(row)]
             if ready and self._lanes.allowance(object_, self._clock()):
-                await self._write_object(object_, ready)
+                await self._assign(object_, ready)
+                await self._write_object(object_, [row for row in ready if row.write.key in self._rows])
 
     def _may_go(self, row: Row) -> bool:
         return row.write.account not in self._busy and not self._book.blocked(row)
@@ -140,6 +141,22 @@ class Turn:
                 told = [row for row, _ in refused], [answer for _, answer in refused]
                 await self._end(self._verdicts.answered(*told, self._clock(), "match"))
                 self._leave(row for row, answer in refused if answer.error is not None)
+
+    async def _assign(self, object_: str, rows: Sequence[Row]) -> None:
+        """Gives new records their owners; those whose owner cannot have them are set aside."""
+        wanted = [
+            row for row in rows if row.write.owner is not None and self._confirmed.get(row.write.key) is None
+        ]
+        if not wanted:
+            return
+        try:
+            found = await owners.look_up(self._port, wanted, self._settings.salesforce.concurrency)
+        except RequestError as error:
+            self._verdicts.refused((), error, self._clock(), object_)
+            self._leave(wanted)
+            return
+        self._verdicts.passed()
+        await self._end([dead(row, why) for row in wanted if (why := owners.assign(row, found))])
 
     async def _write_object(self, object_: str, rows: Sequence[Row]) -> None:
         bulk_from = self._settings.writer.bulk_from_rows

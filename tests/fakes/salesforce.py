@@ -21,14 +21,31 @@ import msgspec
 from stream.records import Write
 from stream.salesforce.budget import Usage
 from stream.salesforce.errors import Kind, RequestError, job_kind, row_error
+from stream.salesforce.org import external_id
 from stream.salesforce.port import Description, Field, Job, Results, RowAnswer
-from stream.settings import CUSTOMER_ID_FIELD, DEFAULT_MAPPING
+from stream.settings import CUSTOMER_ID_FIELD, DEFAULT_MAPPING, STRIPE_ID_FIELD
 
 _T = TypeVar("_T")
 
-PREFIXES = {"Account": "001", "Contact": "003", "Opportunity": "006"}
-REQUIRED = {"Account": "Name", "Contact": "LastName", "Opportunity": "StageName"}
-STANDARD = ("Id", "CreatedDate", "Website", "AccountId", "StageName")
+PREFIXES = {
+    "Account": "001",
+    "Contact": "003",
+    "Opportunity": "006",
+    "Task": "00T",
+    "Case": "500",
+    "User": "005",
+}
+REQUIRED = {
+    "Account": "Name",
+    "Contact": "LastName",
+    "Opportunity": "StageName",
+    "Task": "Status",
+    "Case": "Status",
+    "User": "Name",
+}
+STANDARD = ("Id", "CreatedDate", "Website", "AccountId", "WhatId", "ContactId", "OwnerId", "StageName")
+# What a relationship of another name leads to.
+RELATED = {"Owner": "User", "What": "Account"}
 
 _QUERY = re.compile(
     r"SELECT (?P<fields>.+?) FROM (?P<object>\w+) WHERE (?P<field>\w+) IN \((?P<values>.*)\)"
@@ -60,7 +77,7 @@ class FakeSalesforce:
     def __init__(self, seed: int = 0, limit: int = 100_000) -> None:
         self.records: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in PREFIXES}
         self.fields = {
-            name: {*STANDARD, CUSTOMER_ID_FIELD, *DEFAULT_MAPPING.get(name, {})} for name in PREFIXES
+            name: {*STANDARD, external_id(name), *DEFAULT_MAPPING.get(name, {})} for name in PREFIXES
         }
         self.calls: Counter[str] = Counter()
         self.sent: list[tuple[str, list[str]]] = []  # (object, external IDs) of every upsert, in order
@@ -108,8 +125,8 @@ class FakeSalesforce:
         return id_
 
     def by_external_id(self, object_: str) -> dict[str, dict[str, Any]]:
-        rows = self.records[object_].values()
-        return {row[CUSTOMER_ID_FIELD]: row for row in rows if row.get(CUSTOMER_ID_FIELD)}
+        rows, field = self.records[object_].values(), external_id(object_)
+        return {row[field]: row for row in rows if row.get(field)}
 
     # The port
 
@@ -123,10 +140,10 @@ class FakeSalesforce:
     async def stamp(self, object_: str, field: str, ids: Mapping[str, str]) -> list[RowAnswer]:
         after = await self._begin("stamp", object_)
         answers = []
-        for id_, external_id in ids.items():
+        for id_, key in ids.items():
             row = self.records[object_].get(id_)
-            other = self.by_external_id(object_).get(external_id)
-            if error := self._refusal(f"{object_}:{external_id}:stamp"):
+            other = self.by_external_id(object_).get(key)
+            if error := self._refusal(f"{object_}:{key}:stamp"):
                 answers.append(_refused(error, field))
             elif row is None:
                 answers.append(
@@ -136,7 +153,7 @@ class FakeSalesforce:
                 told = f"duplicate value found: {field} duplicates value on record with id: {other['Id']}"
                 answers.append(_refused({"statusCode": "DUPLICATE_VALUE", "message": told}, field))
             else:
-                row[field] = external_id
+                row[field] = key
                 answers.append(RowAnswer(id=id_))
         return self._end(after, answers)
 
@@ -191,9 +208,9 @@ class FakeSalesforce:
         fields = [
             Field(
                 name=name,
-                external_id=name == CUSTOMER_ID_FIELD,
-                unique=name == CUSTOMER_ID_FIELD,
-                case_sensitive=name == CUSTOMER_ID_FIELD,
+                external_id=name == external_id(object_),
+                unique=name == external_id(object_),
+                case_sensitive=name == external_id(object_),
             )
             for name in sorted(self.fields[object_])
         ]
@@ -300,7 +317,7 @@ class FakeSalesforce:
             re.sub(r"\\(.)", lambda found: _UNESCAPED.get(found[1], found[1]), text)
             for text in _LITERAL.findall(asked["values"])
         }
-        exact = asked["field"] == CUSTOMER_ID_FIELD
+        exact = asked["field"] in (CUSTOMER_ID_FIELD, STRIPE_ID_FIELD)
         folded = wanted if exact else {text.casefold() for text in wanted}
         found = []
         for row in self.records[object_].values():
@@ -318,7 +335,8 @@ class FakeSalesforce:
             if not dot:
                 told[name] = row.get(name)
             elif row.get(f"{parent}Id"):
-                told.setdefault(parent, {})[field] = self.records[parent][row[f"{parent}Id"]].get(field)
+                of = RELATED.get(parent, parent)
+                told.setdefault(parent, {})[field] = self.records[of][row[f"{parent}Id"]].get(field)
             else:
                 told[parent] = None
         return told
