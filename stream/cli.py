@@ -45,10 +45,10 @@ main.add_command(pause)
 main.add_command(resume)
 
 
-def _stage(module: str) -> None:
+def _stage(module: str, *arguments: str) -> None:
     """Becomes the stage's process, so that signals and the exit code are its own."""
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", module])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606
 
 
 @main.command()
@@ -73,6 +73,18 @@ def writer() -> None:
 def notifier() -> None:
     """Tells people by Slack, mail or Chatter."""
     _stage(stages.NOTIFIER)
+
+
+@main.command()
+@click.argument("event_file", type=click.Path(allow_dash=True))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def explain(event_file: str, as_json: bool) -> None:
+    """Says what one event tells, the MRR before and after, and the records that would come of it.
+
+    EVENT_FILE holds one event as Stripe sends it; - reads it from standard input. Nothing is written. Stripe is
+    asked only for a price that the event does not tell, with STRIPE_API_KEY.
+    """
+    _stage("agents.explain", event_file, *(["--json"] if as_json else []))
 
 
 @main.group()
