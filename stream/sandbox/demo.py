@@ -20,6 +20,7 @@ from rich.table import Table
 from stream import stages, topics
 from stream.kafka.lag import LagWatch
 from stream.sandbox import expected, history
+from stream.sandbox.expected import money
 from stream.sandbox.stripe.api import StripeApiServer
 from stream.sandbox.stripe.delivery import Delivery, Manner, deliver
 from stream.sandbox.stripe.identities import Mixture
@@ -195,6 +196,7 @@ async def _report(
     accounted = told.confirmed.keys() | told.set_aside
     # What another workflow or none is about makes no record, but it is kept all the same.
     ours = {id_ for id_, type_ in told.kept.items() if type_.rpartition(".")[0] in _FAMILIES}
+    ours |= told.kept.keys() & {event.id for event in world.events if money.concerns(event, world)}
     lost = (delivery.accepted_ids - told.kept.keys()) | (ours - accounted)
     return {
         "customers": demo.customers,

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from stream.sandbox.expected import opportunities, subscriptions
+from stream.sandbox.expected import money, opportunities, subscriptions
 from stream.sandbox.expected.customers import KEY, Record, account, contact, cut
 from stream.sandbox.stripe.identities import Identity
 from stream.sandbox.stripe.objects import Customer
 from stream.sandbox.stripe.world import World
+
+STRIPE_ID = "Stripe_Id__c"
 
 
 def customers(world: World) -> dict[str, Customer]:
@@ -21,18 +23,23 @@ def customers(world: World) -> dict[str, Customer]:
 
 def records(world: World) -> dict[str, dict[str, Record]]:
     """By object and key: the fields that the record should have; None is an empty field. Accounts and Contacts have
-    the customer's routing key, Opportunities one made of what they say."""
+    the customer's routing key, Opportunities one made of what they say, Tasks and Cases their Stripe ID."""
     known = customers(world)
     lives = subscriptions.lives(world)
+    purses = money.purses(world)
     return {
         "Account": {
-            key: account(key, customer) | subscriptions.account(world, customer, lives.get(key, []))
+            key: account(key, customer)
+            | subscriptions.account(world, customer, lives.get(key, []))
+            | money.account(customer, purses.get(key, money.Purse()))
             for key, customer in known.items()
         },
         "Contact": {key: contact(key, customer) for key, customer in known.items()},
         "Opportunity": opportunities.keyed(
             deal for key, told in lives.items() for deal in opportunities.deals(told)
         ),
+        "Task": money.tasks(purses.values()),
+        "Case": money.cases(purses.values()),
     }
 
 
@@ -54,7 +61,8 @@ def key_all(name: str, actual: Iterable[Record]) -> list[tuple[str, Record]]:
     """The records that Salesforce holds, each with its key."""
     if name == "Opportunity":
         return list(opportunities.keyed(record for record in actual if record["Stripe_Id__c"]).items())
-    return [(str(record.get(KEY)), record) for record in actual]
+    key = STRIPE_ID if name in ("Task", "Case") else KEY
+    return [(str(record.get(key)), record) for record in actual]
 
 
 def compare(
