@@ -12,6 +12,7 @@ from aiohttp import web
 
 from stream.sandbox.salesforce import (
     bulk,
+    chatter,
     collections,
     composite,
     describe,
@@ -38,6 +39,7 @@ ROUTES = (
     *collections.ROUTES,
     *composite.ROUTES,
     *query.ROUTES,
+    *chatter.ROUTES,
     *bulk.ROUTES,
     *records.ROUTES,
 )
