@@ -128,8 +128,10 @@ class Source:
 
     async def stop(self) -> None:
         """Commits, and leaves the group."""
-        await self.commit()
-        await self._consumer.stop()
+        try:
+            await self.commit()
+        finally:
+            await self._consumer.stop()
 
     async def run(self) -> None:
         """Reads for ever."""

@@ -57,6 +57,7 @@ class Outlet:
         self._sleep = sleep
         self._minute = Minute(notify.per_minute)
         self._waiting: list[Parcel] = []
+        self._held = 0
         self._filled = asyncio.Event()
         self._stopping = asyncio.Event()
 
@@ -64,7 +65,7 @@ class Outlet:
         """Takes a parcel of this channel."""
         self._waiting.append(parcel)
         self._filled.set()
-        self._show()
+        self._hold(len(parcel.items))
 
     def stop(self) -> None:
         """`run` ends after the message in hand; what waits is left for the next start."""
@@ -87,7 +88,7 @@ class Outlet:
                     break
                 self._minute.spend(time.monotonic())
                 await self._deliver(parcel)
-                self._show()
+                self._hold(-len(parcel.items))
 
     async def _idle(self, seconds: float) -> None:
         stopping = asyncio.ensure_future(self._stopping.wait())
@@ -144,5 +145,6 @@ class Outlet:
         if notices:
             metrics.NOTICES.labels(self.channel.name, outcome).inc(notices)
 
-    def _show(self) -> None:
-        metrics.NOTICES_WAITING.labels(self.channel.name).set(len(self._waiting))
+    def _hold(self, notices: int) -> None:
+        self._held += notices
+        metrics.NOTICES_WAITING.labels(self.channel.name).set(self._held)

@@ -19,6 +19,7 @@ class SlackEnd:
     """Takes what an incoming webhook takes, and answers as Slack does."""
 
     def __init__(self) -> None:
+        self.posts = 0
         self.texts: list[str] = []
         self.bodies: list[dict[str, Any]] = []
         self.refusals: list[Why] = []
@@ -48,6 +49,7 @@ class SlackEnd:
             self._runner = None
 
     async def _post(self, request: web.Request) -> web.Response:
+        self.posts += 1
         why = Why.LATER if self.down else self.refusals.pop(0) if self.refusals else None
         if why is Why.LATER:
             return web.Response(status=503, text="service_unavailable", headers={"Retry-After": "0"})
