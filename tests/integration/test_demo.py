@@ -70,8 +70,11 @@ def check(outcome: bytes) -> None:
     report: dict[str, Any] = json.loads(outcome.splitlines()[-1])
     assert report["lost"] == report["dead_letters"] == report["undelivered"] == 0
     assert report["events_accepted"] == report["events"]
+    assert report["salesforce"].keys() >= {"Account", "Contact", "Opportunity", "Task", "Case"}
     for told in report["salesforce"].values():
-        assert (told["expected"], told["actual"], told["wrong"]) == (40, 40, 0), told["examples"]
+        assert told["actual"] == told["expected"] > 0, told["examples"]
+        assert told["wrong"] == 0, told["examples"]
+    assert [report["salesforce"][name]["expected"] for name in ("Account", "Contact")] == [40, 40]
 
 
 @pytest.mark.parametrize("killed", ["nothing", "gateway", "projector", "writer", "kafka"])
