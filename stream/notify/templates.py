@@ -35,8 +35,8 @@ _SUBJECT = "Subject: "
 _BLANKS = re.compile(r"\n\s*\n\s*\n")
 # The facts that ours use, and so what each is tried with.
 FACTS = (
-    *("customer", "plan", "arr", "movement", "reason", "attempts", "next_attempt", "due", "link"),
-    *("lost_mrr", "comment"),
+    *("customer", "plan", "arr", "movement", "reason", "invoice", "attempts", "next_attempt", "due"),
+    *("link", "lost_mrr", "comment"),
 )
 _TRIED: dict[str, Scalar] = dict.fromkeys(FACTS, "text")
 
