@@ -250,7 +250,7 @@ ROWS: list[tuple[str, list[Panel]]] = [
                 "To be told",
                 "Notices that wait for a channel: it is down, or too many came in a minute.",
                 "short",
-                [(highest("notices_waiting", "channel"), "{{channel}}")],
+                [(f"sum by (channel) (revstream_notices_waiting{{{ON}}})", "{{channel}}")],
             ),
         ],
     ),

@@ -51,9 +51,9 @@ class Desk:
         self.progress = Progress()
         self.outlets: dict[str, Outlet] = {}
 
-    def done(self, item: Item) -> None:
-        """One channel is done with a notice."""
-        self.progress.done(item.partition, item.offset)
+    def done(self, item: Item, channel: str) -> None:
+        """A channel is done with a notice."""
+        self.progress.done(item.partition, item.offset, channel)
         metrics.LAST_PROCESSED.labels("notifier").set_to_current_time()
 
     def read(self, record: Any) -> None:
@@ -76,13 +76,13 @@ class Desk:
         if not parcels:
             self._leave(record, "unrouted")
             return
-        self.progress.begin(record.partition, record.offset, len(parcels))
+        self.progress.begin(record.partition, record.offset, (parcel.channel for parcel in parcels))
         for parcel in parcels:
             self.outlets[parcel.channel].put(parcel)
 
     def _leave(self, record: Any, why: str) -> None:
         metrics.NOTICES.labels(NOBODY, why).inc()
-        self.progress.begin(record.partition, record.offset, 0)
+        self.progress.begin(record.partition, record.offset)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -46,7 +46,7 @@ class Outlet:
         claims: Claims,
         templates: Templates,
         notify: Notify,
-        done: Callable[[Item], None],
+        done: Callable[[Item, str], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.channel = channel
@@ -105,7 +105,7 @@ class Outlet:
             outcome = await self._tell(told)
             self._count(GATHERED if outcome == SENT and len(ours) > 1 else outcome, len(ours))
         for item in parcel.items:
-            self._done(item)
+            self._done(item, self.channel.name)
 
     async def _tell(self, parcel: Parcel) -> str:
         try:

@@ -9,23 +9,23 @@ class Progress:
     """Offsets of `revstream.notices` that are in hand. A notice is done once every channel is done with it."""
 
     def __init__(self) -> None:
-        self._open: dict[int, dict[int, int]] = {}
+        self._open: dict[int, dict[int, set[str]]] = {}
         self._next: dict[int, int] = {}
         self._told: dict[int, int] = {}
 
-    def begin(self, partition: int, offset: int, parts: int) -> None:
-        """A notice was read, and `parts` channels have to deal with it; 0 when none has."""
-        if parts:
-            self._open.setdefault(partition, {})[offset] = parts
+    def begin(self, partition: int, offset: int, channels: Iterable[str] = ()) -> None:
+        """A notice was read, and these channels have to deal with it."""
+        if waiting := set(channels):
+            self._open.setdefault(partition, {})[offset] = waiting
         self._next[partition] = offset + 1
 
-    def done(self, partition: int, offset: int) -> None:
-        """One channel is done with a notice."""
-        waiting = self._open.get(partition, {})
-        if offset in waiting:  # else the partition was given away meanwhile
-            waiting[offset] -= 1
-            if not waiting[offset]:
-                del waiting[offset]
+    def done(self, partition: int, offset: int, channel: str) -> None:
+        """A channel is done with a notice. It may be twice, when a partition went and came back."""
+        notices = self._open.get(partition, {})
+        if offset in notices:  # else the partition was given away meanwhile
+            notices[offset].discard(channel)
+            if not notices[offset]:
+                del notices[offset]
 
     def forget(self, partitions: Iterable[int]) -> None:
         """These partitions are another process' now."""
@@ -36,7 +36,7 @@ class Progress:
     def commits(self) -> dict[int, int]:
         """The offsets to commit, where they differ from what was committed last."""
         reached = {
-            partition: min(self._open.get(partition) or {next_: 1}) for partition, next_ in self._next.items()
+            partition: min(self._open.get(partition) or (next_,)) for partition, next_ in self._next.items()
         }
         return {partition: at for partition, at in reached.items() if self._told.get(partition) != at}
 

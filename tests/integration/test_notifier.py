@@ -112,6 +112,8 @@ async def test_of_two_who_want_to_tell_one_does(topics: str) -> None:
     won = await asyncio.gather(*(marks.claim(each) for each in wanted for marks in both))
     told = [item.notice.id for each in won for item in each]
     assert sorted(told, key=int) == [f"{n}" for n in range(60)]
+    twice = parcel("slack", notice("x"), notice("x"))
+    assert [item.offset for item in await both[0].claim(twice)] == [0]
     for task in following:
         task.cancel()
     await asyncio.gather(*following, return_exceptions=True)

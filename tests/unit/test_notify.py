@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -132,29 +133,42 @@ def test_a_minute_has_room_again_when_it_is_over() -> None:
 # Progress
 
 
-@given(st.lists(st.integers(0, 3), max_size=20), st.randoms())
-def test_what_is_committed_is_done_and_all_is_committed_in_the_end(parts: list[int], random: Any) -> None:
+CHANNELS = ("slack", "mail", "chatter")
+
+
+@given(st.lists(st.sets(st.sampled_from(CHANNELS)), max_size=20), st.randoms())
+def test_what_is_committed_is_done_and_all_is_committed_in_the_end(read: list[set[str]], random: Any) -> None:
     progress = Progress()
-    for offset, count in enumerate(parts):
-        progress.begin(0, offset, count)
-    work = [offset for offset, count in enumerate(parts) for _ in range(count)]
+    for offset, channels in enumerate(read):
+        progress.begin(0, offset, channels)
+    work = [(offset, channel) for offset, channels in enumerate(read) for channel in sorted(channels)]
     random.shuffle(work)
     while work:
         reached = progress.commits().get(0, 0)
-        assert all(offset >= reached for offset in work)
+        assert all(offset >= reached for offset, _ in work)
         progress.committed(progress.commits())
-        progress.done(0, work.pop())
-    progress.committed(progress.commits())
+        progress.done(0, *work.pop())
     assert progress.count == 0
+    assert progress.commits().get(0, len(read)) == len(read)
+    progress.committed(progress.commits())
     assert progress.commits() == {}
-    assert progress._told.get(0, 0) == len(parts)
+
+
+def test_a_channel_that_says_so_twice_does_not_speak_for_another() -> None:
+    progress = Progress()
+    progress.begin(0, 0, ("slack", "mail"))
+    progress.done(0, 0, "slack")
+    progress.done(0, 0, "slack")
+    assert progress.commits() == {0: 0}
+    progress.done(0, 0, "mail")
+    assert progress.commits() == {0: 1}
 
 
 def test_a_partition_that_went_away_is_not_committed() -> None:
     progress = Progress()
-    progress.begin(1, 7, 1)
+    progress.begin(1, 7, ("slack",))
     progress.forget([1])
-    progress.done(1, 7)
+    progress.done(1, 7, "slack")
     assert progress.commits() == {}
 
 
@@ -241,6 +255,11 @@ def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
 # An outlet
 
 
+@cache
+def defaults() -> Templates:
+    return Templates(notify())
+
+
 class Claims:
     """Marks in memory."""
 
@@ -248,9 +267,10 @@ class Claims:
         self.marked: set[str] = set()
 
     async def claim(self, parcel: Parcel) -> tuple[Item, ...]:
-        ours = tuple(item for item in parcel.items if item.notice.id not in self.marked)
-        self.marked |= {item.notice.id for item in ours}
-        return ours
+        first = {item.notice.id: item for item in reversed(parcel.items)}
+        ours = tuple(item for id_, item in first.items() if id_ not in self.marked)
+        self.marked |= first.keys()
+        return ours[::-1]
 
 
 class Working:
@@ -262,12 +282,10 @@ class Working:
         self.done: list[str] = []
         self.paused: list[float] = []
         settings = notify(**told)
-        self.outlet = Outlet(
-            self.channel, self.claims, Templates(settings), settings, self._note, sleep=self._sleep
-        )
+        self.outlet = Outlet(self.channel, self.claims, defaults(), settings, self._note, sleep=self._sleep)
         self._enough: tuple[int, asyncio.Event] = (0, asyncio.Event())
 
-    def _note(self, item: Item) -> None:
+    def _note(self, item: Item, channel: str) -> None:
         self.done.append(item.notice.id)
         if len(self.done) >= self._enough[0]:
             self._enough[1].set()
@@ -315,6 +333,27 @@ async def test_what_may_have_arrived_or_never_will_is_not_sent_again(why: Why) -
     working.channel.refusals = [why]
     await working.work(notice("a"))
     assert working.channel.tries == 1
+
+
+@given(
+    ids=st.lists(st.sampled_from("abcdef"), min_size=1, max_size=12),
+    refusals=st.lists(st.sampled_from(Why), max_size=12),
+    per_minute=st.integers(1, 12),
+)
+def test_nobody_is_told_twice_whatever_is_refused(ids: str, refusals: list[Why], per_minute: int) -> None:
+    async def play() -> None:
+        working = Working(per_minute=per_minute)
+        working.channel.refusals = list(refusals)
+        working.outlet._idle = working._sleep
+        working.outlet._minute.spend = lambda now: None
+        await working.work(*map(notice, ids))
+        told = [item.notice.id for each, _ in working.channel.sent for item in each.items]
+        assert len(told) == len(set(told))
+        assert sorted(working.done) == sorted(ids)
+        if not refusals:
+            assert set(told) == set(ids)
+
+    asyncio.run(play())
 
 
 async def test_what_a_library_raises_does_not_end_the_outlet(monkeypatch: pytest.MonkeyPatch) -> None:
