@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from agents import fields, mapping
+from agents import churn, fields, mapping
 from agents.events import CUSTOMER
 from agents.touched import Touched
 from stream.records import Match, Reference, Write
@@ -41,6 +41,7 @@ def project(touched: Touched) -> Iterable[Write]:
         match=Match(email, fields.account_name(customer), company_domain(email, settings))
         if known.account is None
         else None,
+        closing=churn.closing(touched),
     )
     # All that a Contact says is the customer's; what else happens does not change it.
     if touched.events and known.contact is not None and not touched.about(CUSTOMER):

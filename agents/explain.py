@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from agents import mapping, projector, subscriptions
+from agents import churn, mapping, projector, subscriptions
 from agents.events import CUSTOMER, SUBSCRIPTION, Event, Kept, State, Undecodable, family, read, reference
 from agents.movements import Movement, movement
 from agents.pricing import Mrr, Unpriceable
@@ -124,7 +124,7 @@ def _known(key: str, event: Event) -> State:
 
 def _alone(settings: Settings, of: str) -> Settings:
     """Settings by which an Account says only what an event of this family can tell."""
-    of_subscriptions = {*subscriptions.SOURCES}
+    of_subscriptions = {*subscriptions.SOURCES, *churn.SOURCES}
     told = {
         field: source
         for field, source in settings.fields_of("Account").items()

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from agents import activities, disputes, failed_payments, fields, opportunities, payments, subscriptions
+from agents import (
+    activities,
+    churn,
+    disputes,
+    failed_payments,
+    fields,
+    opportunities,
+    payments,
+    subscriptions,
+)
 from agents.pricing import Unpriceable
 from agents.touched import Touched
 from stream.records import Scalar
@@ -18,6 +27,7 @@ ACCOUNT: dict[str, Callable[[Touched], Scalar]] = {
     **subscriptions.SOURCES,
     **payments.SOURCES,
     **failed_payments.SOURCES,
+    **churn.SOURCES,
 }
 
 SOURCES: dict[str, tuple[str, ...]] = {

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from agents import customers, disputes, failed_payments, invoices, opportunities, payments
+from agents import churn, customers, disputes, failed_payments, invoices, opportunities, payments
 from agents.events import (
     CUSTOMER,
     FAMILIES,
@@ -45,6 +45,7 @@ WORKFLOWS: tuple[Workflow, ...] = (
     Workflow(invoices.FAMILIES, invoices.project),
     Workflow(failed_payments.FAMILIES, failed_payments.project),
     Workflow(disputes.FAMILIES, disputes.project),
+    Workflow(churn.FAMILIES, churn.project),
 )
 
 # Event types that begin with these are about what is sold, not about a customer.
@@ -97,6 +98,16 @@ class Folded(msgspec.Struct):
             if event.family == SUBSCRIPTION
         }
         return [one for one, held in found.items() if held.ambiguous or held.newest.body.more_items]
+
+    @property
+    def leaving(self) -> list[bytes]:
+        """The customers who have left, as far as the events of the chunk tell."""
+        return [
+            key
+            for key, events in self.touched.items()
+            if any(event.family == SUBSCRIPTION for event in events)
+            and churn.departed(self.states[key]) is not None
+        ]
 
     @property
     def strangers(self) -> list[bytes]:

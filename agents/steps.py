@@ -178,6 +178,8 @@ class Steps:
             *(self._ask_customer(folded, key) for key in (*folded.ambiguous, *folded.strangers)),
             *(self._ask_subscription(folded, key, id_) for key, id_ in folded.half_told),
         )
+        # What follows from a departure cannot be taken back, so it is not left to the order of events.
+        await asyncio.gather(*(self._ask_departure(folded, key) for key in folded.leaving))
 
     async def _ask_customer(self, folded: projector.Folded, key: bytes) -> None:
         customer = await self._customer(key.decode())
@@ -201,6 +203,20 @@ class Steps:
         created = state.subscriptions.by_id[id_].created
         told = subscriptions.told(state.subscriptions, created, Telling("fetched", Rank.FETCHED, fetched))
         folded.states[key] = msgspec.structs.replace(state, subscriptions=told)
+
+    async def _ask_departure(self, folded: projector.Folded, key: bytes) -> None:
+        account, _, id_ = key.decode().rpartition("/")
+        try:
+            told = await patiently(partial(self._stripe.subscriptions, id_, account or None))
+        except NoAnswer:  # then what the events tell has to do
+            return
+        state = folded.states[key]
+        newest = max(event.ref.created for event in folded.touched[key])
+        held = state.subscriptions
+        for it in told:
+            created = held.by_id[it.id].created if it.id in held.by_id else newest
+            held = subscriptions.told(held, created, Telling("fetched", Rank.FETCHED, it))
+        folded.states[key] = msgspec.structs.replace(state, subscriptions=held)
 
     async def _customer(self, key: str) -> Customer | None:
         """A customer as it now is. None when Stripe does not tell, or only that it is deleted: then its events

@@ -34,6 +34,7 @@ SECTIONS = {
     "activities": "Which Tasks invoices and payments make ([money](money.md)).",
     "failed_payments": "What is done about payments that fail ([money](money.md)).",
     "disputes": "Which Cases disputes make ([money](money.md)).",
+    "churn": "What follows when a customer leaves.",
     "revstream": "Every process.",
 }
 

@@ -60,12 +60,23 @@ class Owner(msgspec.Struct, frozen=True, omit_defaults=True):
     fallback: str | None = None
 
 
+class Closing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is to become of the Account's open Opportunities that people made: those of `types` (and of `stages`, if
+    any are named) that were there before `before` (epoch seconds) get `fields`."""
+
+    types: tuple[str, ...]
+    before: int
+    fields: dict[str, Scalar]
+    stages: tuple[str, ...] = ()
+
+
 class Write(msgspec.Struct, frozen=True, omit_defaults=True):
     """One record that Salesforce should hold: all its mapped fields, not a difference.
 
     `account` is the routing key of the customer it belongs to: rows of one customer lock one Salesforce
     Account, so rows are sorted by it. `version` is the newest Stripe `created` (epoch seconds) folded in.
-    `events` are the events that asked for it, oldest first. None in `fields` clears the field.
+    `events` are the events that asked for it, oldest first. None in `fields` clears the field. `if_empty` names
+    fields and parents that are only set where Salesforce has nothing: a person may own them from then on.
     """
 
     object: str
@@ -78,6 +89,8 @@ class Write(msgspec.Struct, frozen=True, omit_defaults=True):
     parents: dict[str, Reference] = {}
     match: Match | None = None
     owner: Owner | None = None
+    if_empty: tuple[str, ...] = ()
+    closing: Closing | None = None
 
     @property
     def key(self) -> str:

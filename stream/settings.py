@@ -308,6 +308,29 @@ class Disputes(Section):
         return {**default, **value}
 
 
+class Churn(Section):
+    close_types: list[str] = Field(
+        default=[
+            "Existing Customer - Upgrade",
+            "Existing Customer - Replacement",
+            "Existing Customer - Downgrade",
+        ],
+        description="open Opportunities of these types are closed as lost when the customer leaves",
+    )
+    close_stages: list[str] = Field(default=[], description="only those in these stages; in any, if empty")
+    lost_stage: str = Field(default="Closed Lost", description="the stage that they are put into")
+    reason_field: str | None = Field(
+        default="Stripe_Loss_Reason__c", description="the field of an Opportunity that gets the reason"
+    )
+    campaign: str | None = Field(
+        default=None,
+        pattern=r"^701[0-9A-Za-z]{12}([0-9A-Za-z]{3})?$",
+        description="ID of the win-back Campaign that the billing Contact joins; none joins without it",
+    )
+
+    _lists = field_validator("close_types", "close_stages", mode="before")(_split)
+
+
 class Process(Section):
     state_dir: Path = Field(default=Path(".revstream"), description="embedded Kafka, tables, process IDs")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -343,6 +366,10 @@ DEFAULT_MAPPING: dict[str, dict[str, str]] = {
         "Stripe_Trial_End__c": "trial_end",
         "Stripe_Next_Renewal__c": "next_renewal",
         "Stripe_Cancels_At__c": "cancels_at",
+        "Stripe_Customer_Status__c": "customer_status",
+        "Stripe_Churned_On__c": "churned_on",
+        "Stripe_Churn_Reason__c": "churn_reason",
+        "Stripe_Lost_MRR__c": "lost_mrr",
         "Stripe_Lifetime_Value__c": "lifetime_value",
         "Stripe_Lifetime_Values__c": "lifetime_values",
         "Stripe_Last_Payment_Date__c": "last_payment_date",
@@ -447,6 +474,7 @@ class Settings(BaseSettings):
     matching: Matching = Matching()
     pricing: Pricing = Pricing()
     opportunities: Opportunities = Opportunities()
+    churn: Churn = Churn()
     activities: Activities = Activities()
     failed_payments: FailedPayments = FailedPayments()
     disputes: Disputes = Disputes()

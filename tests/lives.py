@@ -22,6 +22,7 @@ from stream.stripe.catalogue import Entries, Entry, Lookup
 SETTINGS = Settings()
 API_VERSION = "2026-10-28.endive"
 
+
 def records(events: Iterable[StripeEvent]) -> list[Kept]:
     """The events as the gateway puts them on the topic, all in one partition."""
     return [_record(event, offset) for offset, event in enumerate(events)]

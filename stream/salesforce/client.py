@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from stream.records import Write
+from stream.records import Scalar, Write
 from stream.salesforce import budget, soql
 from stream.salesforce.budget import Usage
 from stream.salesforce.describe import Describer
@@ -61,11 +61,17 @@ class Client:
         return _row_answers(answer.body, field, len(writes))
 
     async def stamp(self, object_: str, field: str, ids: Mapping[str, str]) -> list[RowAnswer]:
+        """As `update`; a refusal may be about the external ID."""
+        return await self._update(object_, {id_: {field: told} for id_, told in ids.items()}, field)
+
+    async def update(self, object_: str, changes: Mapping[str, Mapping[str, Scalar]]) -> list[RowAnswer]:
         """`PATCH composite/sobjects`, by Salesforce ID."""
-        records = [
-            {"attributes": {"type": object_}, "id": id_, field: external_id}
-            for id_, external_id in ids.items()
-        ]
+        return await self._update(object_, changes, "Id")
+
+    async def _update(
+        self, object_: str, changes: Mapping[str, Mapping[str, Scalar]], field: str
+    ) -> list[RowAnswer]:
+        records = [{"attributes": {"type": object_}, "id": id_, **fields} for id_, fields in changes.items()]
         answer = await self._session.call(
             "collections_update",
             "PATCH",
@@ -73,7 +79,7 @@ class Client:
             body=_encode({"allOrNone": False, "records": records}),
             headers=_UPSERT_HEADERS,
         )
-        return _row_answers(answer.body, field, len(ids))
+        return _row_answers(answer.body, field, len(changes))
 
     async def query(self, queries: Sequence[str]) -> list[list[dict[str, Any]]]:
         """`POST composite`: up to five queries in one call, and one call more for every further page."""

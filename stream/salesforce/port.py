@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from stream.records import RowError, Write
+from stream.records import RowError, Scalar, Write
 from stream.salesforce.budget import Usage
 from stream.salesforce.errors import Kind
 
@@ -65,6 +65,9 @@ class Salesforce(Protocol):
 
     async def stamp(self, object_: str, field: str, ids: Mapping[str, str]) -> list[RowAnswer]:
         """Sets the external ID, and nothing else, of up to 200 records: Salesforce ID → external ID."""
+
+    async def update(self, object_: str, changes: Mapping[str, Mapping[str, Scalar]]) -> list[RowAnswer]:
+        """Changes up to 200 records by Salesforce ID; answers in the same order."""
 
     async def query(self, queries: Sequence[str]) -> list[list[dict[str, Any]]]:
         """The records of up to five SOQL queries, all of them, by query."""

@@ -60,7 +60,7 @@ def row(
 ) -> Row:
     """A write that has just been read."""
     content = body(write)
-    digest = blake2b(content, digest_size=16).digest()
+    digest = blake2b(content + (_json(write.closing) if write.closing else b""), digest_size=16).digest()
     replay = REPLAY in headers
     return Row(write, partition, offset, key, value, headers, digest, len(content), replay=replay)
 

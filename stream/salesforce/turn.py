@@ -7,11 +7,13 @@ object, parents before children, and the children of a parent that failed are le
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
+from stream import metrics
 from stream.records import RowError
-from stream.salesforce import lookup, owners
+from stream.salesforce import closing, lookup, owners, present
 from stream.salesforce.confirmed import Confirmed, Known
 from stream.salesforce.errors import RequestError
 from stream.salesforce.jobs import Jobs
@@ -25,6 +27,8 @@ from stream.salesforce.settle import AMBIGUOUS, PARENT_MISSING, Settled, dead
 from stream.salesforce.verdicts import Verdicts
 from stream.salesforce.window import Book, level
 from stream.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 class Turn:
@@ -79,6 +83,8 @@ class Turn:
             ready = [row for row in rows if row.write.key in self._rows and self._may_go(row)]
             if ready and self._lanes.allowance(object_, self._clock()):
                 await self._assign(object_, ready)
+                await self._spare(object_, [row for row in ready if row.write.key in self._rows])
+                await self._close([row for row in ready if row.write.key in self._rows])
                 await self._write_object(object_, [row for row in ready if row.write.key in self._rows])
 
     def _may_go(self, row: Row) -> bool:
@@ -157,6 +163,41 @@ class Turn:
             return
         self._verdicts.passed()
         await self._end([dead(row, why) for row in wanted if (why := owners.assign(row, found))])
+
+    async def _spare(self, object_: str, rows: Sequence[Row]) -> None:
+        """Leaves out what is only to be set where Salesforce has nothing."""
+        wanted = [row for row in rows if row.write.if_empty]
+        if not wanted:
+            return
+        try:
+            held = await present.look_up(self._port, wanted, self._settings.salesforce.concurrency)
+        except RequestError as error:
+            self._verdicts.refused((), error, self._clock(), object_)
+            self._leave(wanted)
+            return
+        self._verdicts.passed()
+        for row in wanted:
+            present.spare(row, held)
+
+    async def _close(self, rows: Sequence[Row]) -> None:
+        """Closes the Opportunities of Accounts whose customer has left. One that cannot be closed does not hold the
+        Account back: the next write of the Account tries again."""
+        wanted = [row for row in rows if row.write.closing is not None]
+        if not wanted:
+            return
+        try:
+            done = await closing.close(self._port, wanted, self._settings.salesforce.concurrency)
+        except RequestError as error:
+            self._verdicts.refused((), error, self._clock(), closing.OPPORTUNITY)
+            self._leave(wanted)
+            return
+        self._verdicts.passed()
+        for id_, answer in done:
+            if answer.error is None or answer.kind is None:
+                metrics.ROWS.labels(closing.OPPORTUNITY, "closed").inc()
+            else:
+                metrics.ROW_ERRORS.labels(answer.kind.value).inc()
+                log.warning("Opportunity %s cannot be closed: %s", id_, answer.error.code)
 
     async def _write_object(self, object_: str, rows: Sequence[Row]) -> None:
         bulk_from = self._settings.writer.bulk_from_rows

@@ -21,6 +21,7 @@ from stream import stages, topics
 from stream.kafka.lag import LagWatch
 from stream.sandbox import expected, history
 from stream.sandbox.expected import money
+from stream.sandbox.expected.churn import CAMPAIGN, deals
 from stream.sandbox.stripe.api import StripeApiServer
 from stream.sandbox.stripe.delivery import Delivery, Manner, deliver
 from stream.sandbox.stripe.identities import Mixture
@@ -69,6 +70,7 @@ async def play(demo: Demo) -> int:
             "STRIPE_WEBHOOK_SECRETS": SECRET,
             "STRIPE_API_KEY": API_KEY,
             "STRIPE_API_BASE": stripe.url,
+            "CHURN_CAMPAIGN": CAMPAIGN,
             "REVSTREAM_STATE_DIR": str(folder),
             **{f"{name}_LISTEN": stages.free_address() for name in _LISTENERS},
         }
@@ -126,6 +128,9 @@ async def _seed(http: aiohttp.ClientSession, url: str, world: World) -> dict[str
         if contact is not None
     }
     contacts = await _inserted(http, url, "Contact", list(people.values()))
+    await _inserted(http, url, "Opportunity", deals(ids))
+    campaign = await _inserted(http, url, "Campaign", [{"Name": "Win-back"}])
+    assert campaign == [CAMPAIGN], "The writer was told of it before it was there."  # noqa: S101
     return {"Account": ids, "Contact": dict(zip(people, contacts, strict=True))}
 
 

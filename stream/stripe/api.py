@@ -126,6 +126,21 @@ class StripeApi:
                 more = _more(body).has_more and bool(shapes.items(body))
         return msgspec.structs.replace(whole, items=tuple(items), more_items=False)
 
+    async def subscriptions(self, customer: str, account: str | None = None) -> tuple[Subscription, ...]:
+        """All subscriptions of a customer as they now are, ended ones too. Of one with many items the first."""
+        found: list[Subscription] = []
+        more = True
+        async with self._asking(f"the subscriptions of {customer}", account) as (client, options):
+            while more:
+                page: Any = {"customer": customer, "status": "all", "limit": PAGE}
+                if found:
+                    page["starting_after"] = found[-1].id
+                body = await _body(client.v1.subscriptions.list_async(page, options))
+                listed = shapes.subscriptions(body)
+                found += listed
+                more = _more(body).has_more and bool(listed)
+        return tuple(found)
+
     async def discounts(self, subscription: str, account: str | None = None) -> tuple[Discount, ...]:
         """The discounts of a subscription and of its items, with their coupons' IDs and ends.
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from stream.records import Write
+from stream.records import Scalar, Write
 from stream.salesforce.budget import Usage
 from stream.salesforce.errors import Kind, RequestError, job_kind, row_error
 from stream.salesforce.org import external_id
@@ -43,12 +43,23 @@ REQUIRED = {
     "Case": "Status",
     "User": "Name",
 }
-STANDARD = ("Id", "CreatedDate", "Website", "AccountId", "WhatId", "ContactId", "OwnerId", "StageName")
+STANDARD = (
+    "Id",
+    "CreatedDate",
+    "Website",
+    "AccountId",
+    "WhatId",
+    "ContactId",
+    "OwnerId",
+    "StageName",
+    "IsClosed",
+    "Type",
+)
 # What a relationship of another name leads to.
 RELATED = {"Owner": "User", "What": "Account"}
 
 _QUERY = re.compile(
-    r"SELECT (?P<fields>.+?) FROM (?P<object>\w+) WHERE (?P<field>\w+) IN \((?P<values>.*)\)"
+    r"SELECT (?P<fields>.+?) FROM (?P<object>\w+) WHERE (?P<field>[\w.]+) IN \((?P<values>.*)\)"
     r"(?: AND (?P<null>\w+) = null)?$",
     re.DOTALL,
 )
@@ -154,6 +165,19 @@ class FakeSalesforce:
                 answers.append(_refused({"statusCode": "DUPLICATE_VALUE", "message": told}, field))
             else:
                 row[field] = key
+                answers.append(RowAnswer(id=id_))
+        return self._end(after, answers)
+
+    async def update(self, object_: str, changes: Mapping[str, Mapping[str, Scalar]]) -> list[RowAnswer]:
+        after = await self._begin("update", object_)
+        answers = []
+        for id_, fields in changes.items():
+            row = self.records[object_].get(id_)
+            if row is None:
+                told = {"statusCode": "ENTITY_IS_DELETED", "message": "entity is deleted"}
+                answers.append(_refused(told, "Id"))
+            else:
+                row |= fields
                 answers.append(RowAnswer(id=id_))
         return self._end(after, answers)
 
@@ -317,16 +341,22 @@ class FakeSalesforce:
             re.sub(r"\\(.)", lambda found: _UNESCAPED.get(found[1], found[1]), text)
             for text in _LITERAL.findall(asked["values"])
         }
-        exact = asked["field"] in (CUSTOMER_ID_FIELD, STRIPE_ID_FIELD)
+        exact = asked["field"].rpartition(".")[2] in (CUSTOMER_ID_FIELD, STRIPE_ID_FIELD)
         folded = wanted if exact else {text.casefold() for text in wanted}
         found = []
         for row in self.records[object_].values():
-            value = row.get(asked["field"])
+            value = self._value(row, asked["field"])
             if value is None or (value if exact else value.casefold()) not in folded:
                 continue
             if asked["null"] is None or row.get(asked["null"]) is None:
                 found.append(self._shown(row, names))
         return found
+
+    def _value(self, row: dict[str, Any], name: str) -> Any:
+        parent, dot, field = name.partition(".")
+        if not dot:
+            return row.get(name)
+        return (self._shown(row, [name])[parent] or {}).get(field)
 
     def _shown(self, row: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
         told: dict[str, Any] = {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from stream.sandbox.expected import money, opportunities, subscriptions
+from stream.sandbox.expected import churn, money, opportunities, subscriptions
 from stream.sandbox.expected.customers import KEY, Record, account, contact, cut
 from stream.sandbox.stripe.identities import Identity
 from stream.sandbox.stripe.objects import Customer
@@ -23,7 +23,7 @@ def customers(world: World) -> dict[str, Customer]:
 
 def records(world: World) -> dict[str, dict[str, Record]]:
     """By object and key: the fields that the record should have; None is an empty field. Accounts and Contacts have
-    the customer's routing key, Opportunities one made of what they say, Tasks and Cases their Stripe ID."""
+    the customer's routing key, Opportunities one made of what they say, all others their Stripe ID."""
     known = customers(world)
     lives = subscriptions.lives(world)
     purses = money.purses(world)
@@ -32,14 +32,17 @@ def records(world: World) -> dict[str, dict[str, Record]]:
             key: account(key, customer)
             | subscriptions.account(world, customer, lives.get(key, []))
             | money.account(customer, purses.get(key, money.Purse()))
+            | churn.account(lives.get(key, []))
             for key, customer in known.items()
         },
         "Contact": {key: contact(key, customer) for key, customer in known.items()},
         "Opportunity": opportunities.keyed(
             deal for key, told in lives.items() for deal in opportunities.deals(told)
-        ),
+        )
+        | churn.deals_now(earlier(world), lives),
         "Task": money.tasks(purses.values()),
         "Case": money.cases(purses.values()),
+        "CampaignMember": churn.members({key: told for key, told in lives.items() if key in known}),
     }
 
 
@@ -60,8 +63,10 @@ def _earlier(who: Identity) -> tuple[Record, Record | None]:
 def key_all(name: str, actual: Iterable[Record]) -> list[tuple[str, Record]]:
     """The records that Salesforce holds, each with its key."""
     if name == "Opportunity":
-        return list(opportunities.keyed(record for record in actual if record["Stripe_Id__c"]).items())
-    key = STRIPE_ID if name in ("Task", "Case") else KEY
+        held = list(actual)
+        ours = opportunities.keyed(record for record in held if record.get(STRIPE_ID))
+        return [*ours.items(), *((record["Name"], record) for record in held if not record.get(STRIPE_ID))]
+    key = STRIPE_ID if name in ("Task", "Case", "CampaignMember") else KEY
     return [(str(record.get(key)), record) for record in actual]
 
 

@@ -72,7 +72,8 @@ class Admin:
         return json_response([{name: row[name] for name in row if name in entity.fields} for row in rows])
 
     async def seed(self, told: Any) -> Any:
-        """Inserts records, all or none: `{"Account": [{…}, …], …}`, parents before their children."""
+        """Inserts records, all or none: `{"Account": [{…}, …], …}`, parents before their children. Other than
+        everybody's, their `CreatedDate` may be given."""
         if not isinstance(told, dict) or not all(isinstance(rows, list) for rows in told.values()):
             raise _bad("Give an object with a list of records for each Salesforce object.")
 
@@ -87,7 +88,8 @@ class Admin:
                     if not isinstance(row, dict):
                         raise _bad(f"{name} number {number} is no record.")
                     try:
-                        made[entity.name].append(dml.insert(entity, row).identifier)
+                        plain = {name: value for name, value in row.items() if name != "CreatedDate"}
+                        made[entity.name].append(dml.insert(entity, plain, row.get("CreatedDate")).identifier)
                     except RowError as error:
                         raise _bad(f"{name} number {number}: {error}") from None
             return made

@@ -60,8 +60,8 @@ class Dml:
         self._fault = fault
         self._reading = Reading(store, schema, source)
 
-    def insert(self, entity: Entity, given: Mapping[str, Any]) -> Saved:
-        """Creates a record. Raises RowError."""
+    def insert(self, entity: Entity, given: Mapping[str, Any], created: str | None = None) -> Saved:
+        """Creates a record, as of now or of an earlier time. Raises RowError."""
         if any(name.casefold() == "id" and value for name, value in given.items()):
             raise RowError("INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", "Id")
         told = read(given, entity, self._reading, creating=True)
@@ -69,7 +69,7 @@ class Dml:
             field.name: field.default for field in entity.fields.values() if field.default is not None
         }
         identifier = self.store.next_id(entity.prefix)
-        row |= {"Id": identifier, "CreatedDate": self._now, "CreatedById": self._user}
+        row |= {"Id": identifier, "CreatedDate": created or self._now, "CreatedById": self._user}
         if entity.owned:
             row["OwnerId"] = self._user
         self._save(entity, row, {}, told)

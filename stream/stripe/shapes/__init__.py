@@ -36,6 +36,7 @@ from stream.stripe.shapes.subscriptions import (
     Subscription,
     items,
     subscription,
+    subscriptions,
 )
 from stream.stripe.shapes.wire import before, event_data
 
@@ -77,4 +78,5 @@ __all__ = [
     "product_of",
     "refund",
     "subscription",
+    "subscriptions",
 ]

@@ -173,12 +173,17 @@ class _Subscription(msgspec.Struct):
     metadata: dict[str, str] | None = None
 
 
+class _List(msgspec.Struct):
+    data: list[msgspec.Raw]
+
+
 class _ItemList(msgspec.Struct):
     data: list[_Item]
 
 
 _subscription = msgspec.json.Decoder(_Subscription).decode
 _plan = msgspec.json.Decoder(_Price | None).decode
+_list = msgspec.json.Decoder(_List).decode
 _item_list = msgspec.json.Decoder(_ItemList).decode
 
 
@@ -218,6 +223,11 @@ def subscription(raw: msgspec.Raw | bytes) -> Subscription:
         collection_method=wire.collection_method or wire.billing,
         metadata=wire.metadata or {},
     )
+
+
+def subscriptions(raw: msgspec.Raw | bytes) -> tuple[Subscription, ...]:
+    """A page of subscriptions, as `GET /v1/subscriptions` lists them."""
+    return tuple(subscription(one) for one in _list(raw).data)
 
 
 def items(raw: msgspec.Raw | bytes) -> tuple[Item, ...]:
