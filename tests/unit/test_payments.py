@@ -10,34 +10,10 @@ import pytest
 from agents.events import State, fold
 from tables import payments
 from tables.payments import DAYS, KEPT, Payments
+from tests.money import charge, dispute, invoice, note, refund
 from tests.touched import event
 
 DAY = 86_400
-
-
-def charge(id_: str = "ch_1", amount: int = 1000, **more: Any) -> dict[str, Any]:
-    told = {"id": id_, "amount": amount, "currency": "usd", "status": "succeeded", "paid": True}
-    return {**told, "captured": True, "amount_captured": amount, "created": 100, "customer": "cus_1", **more}
-
-
-def refund(id_: str = "re_1", amount: int = 300, **more: Any) -> dict[str, Any]:
-    told = {"id": id_, "amount": amount, "currency": "usd", "status": "succeeded", "charge": "ch_1"}
-    return {**told, "created": 110, "customer": "cus_1", **more}
-
-
-def dispute(status: str = "lost", **more: Any) -> dict[str, Any]:
-    told = {"id": "du_1", "amount": 1000, "currency": "usd", "status": status, "charge": "ch_1"}
-    return {**told, "created": 120, **more}
-
-
-def invoice(status: str = "open", **more: Any) -> dict[str, Any]:
-    told = {"id": "in_1", "currency": "usd", "customer": "cus_1", "status": status, "amount_due": 1000}
-    return {**told, "created": 90, "number": "RS-1", **more}
-
-
-def note(status: str = "issued", **more: Any) -> dict[str, Any]:
-    told = {"id": "cn_1", "invoice": "in_1", "currency": "usd", "customer": "cus_1", "status": status}
-    return {**told, "total": 500, "created": 130, **more}
 
 
 Told = tuple[str, dict[str, Any], int]
