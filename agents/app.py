@@ -13,7 +13,7 @@ from typing import Any
 import faust
 import msgspec
 
-from agents import mapping
+from agents import mapping, policies
 from agents.lanes import Lanes
 from agents.steps import Steps
 from stream import metrics, topics
@@ -34,6 +34,7 @@ class Projector:
 
     def __init__(self, settings: Settings) -> None:
         mapping.check(settings.mapping)
+        policies.check(settings)
         self.settings = settings
         self.app = faust_app(
             topics.PROJECTOR_GROUP,

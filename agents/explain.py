@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from agents import churn, mapping, projector, subscriptions
+from agents import churn, mapping, policies, projector, subscriptions
 from agents.events import CUSTOMER, SUBSCRIPTION, Event, Kept, State, Undecodable, family, read, reference
 from agents.movements import Movement, movement
 from agents.pricing import Mrr, Unpriceable
@@ -194,6 +194,7 @@ def main() -> int:
         body = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
         settings = load()
         mapping.check(settings.mapping)
+        policies.check(settings)
         told = asyncio.run(explain(body, settings))
     except OSError as error:
         print(f"revstream: cannot read {options.event_file}: {error.strerror}.", file=sys.stderr)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from agents import churn, customers, disputes, failed_payments, invoices, opportunities, payments
+from agents import churn, customers, disputes, failed_payments, invoices, opportunities, payments, policies
 from agents.events import (
     CUSTOMER,
     FAMILIES,
@@ -237,7 +237,7 @@ def _project(touched: Touched) -> tuple[list[Write | Notice], list[Refusal]]:
                 if isinstance(one, Refusal):
                     refused.append(one)
                 else:
-                    told.append(one)
+                    told.append(policies.applied(one, touched.settings) if isinstance(one, Write) else one)
         except Unpriceable as error:
             why = str(error)
             refused += (

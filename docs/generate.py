@@ -93,6 +93,20 @@ refused at start, with the list of those that there are.
     )
     for object_, fields in Settings.model_fields["mapping"].default.items():
         parts.append(_toml(f"mapping.{object_}", fields))
+    parts.append(
+        """## [policies]
+
+Who has the say over a field; only in the file. `always`, which all fields have by default, keeps the field as
+Stripe has it. `if-empty` sets it only where nothing stands, so that a person may own it from then on; what stands there is
+asked for in batches, which costs API calls. `never` leaves it alone, without having to repeat the whole mapping.
+
+```toml
+[policies.Account]
+Phone = "if-empty"
+BillingStreet = "never"
+```
+"""
+    )
     return "\n".join(parts)
 
 

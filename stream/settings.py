@@ -424,6 +424,9 @@ DEFAULT_MAPPING: dict[str, dict[str, str]] = {
     },
 }
 
+# Whether Stripe has the say over a field always, only as long as the field is empty, or never.
+Policy = Literal["always", "if-empty", "never"]
+
 # The External ID field on Account and Contact: unique and case-sensitive, since `cus_A` is not `cus_a`.
 CUSTOMER_ID_FIELD = "Stripe_Customer_Id__c"
 # The External ID field on every other object.
@@ -481,6 +484,7 @@ class Settings(BaseSettings):
     notify: Notify = Notify()
     revstream: Process = Process()
     mapping: Annotated[dict[str, dict[str, str]], NoDecode] = DEFAULT_MAPPING
+    policies: Annotated[dict[str, dict[str, Policy]], NoDecode] = {}
 
     @classmethod
     def settings_customise_sources(

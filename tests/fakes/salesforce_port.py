@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from stream.records import Match, Write
-from stream.salesforce import bulk
+from stream.records import Closing, Match, Write
+from stream.salesforce import bulk, closing
 from stream.salesforce.errors import Kind, RequestError
 from stream.salesforce.matching import queries
 from stream.salesforce.port import Job, RowAnswer, Salesforce
+from stream.salesforce.rows import row
 from stream.settings import CUSTOMER_ID_FIELD as ID
 from tests.fakes.writes import account, contact
 
@@ -97,6 +98,34 @@ class SalesforcePort:
         assert answer.kind is Kind.ROW
         assert answer.error is not None
         assert answer.error.code == "DUPLICATE_VALUE"
+
+    async def test_records_are_changed_by_id_and_one_refusal_holds_back_no_other(
+        self, port: Salesforce
+    ) -> None:
+        one = await self.seed(port, "Account", Name="One", Website="one.example", **{ID: "cus_1"})
+        gone, done = await port.update("Account", {"001000000000000AAA": {"Name": "X"}, one: {"Name": "Two"}})
+        assert gone.error is not None
+        assert (done.id, done.error) == (one, None)
+        record = await self.found(port, "Account", "Name, Website", "cus_1")
+        assert (record["Name"], record["Website"]) == ("Two", "one.example")
+
+    async def test_the_closing_queries_are_understood(self, port: Salesforce) -> None:
+        parent = await self.seed(port, "Account", Name="One", **{ID: "cus_1"})
+        stage = {
+            "StageName": "Qualification",
+            "CloseDate": "2026-12-31",
+            "Name": "Deal",
+            "Type": "New Customer",
+        }
+        deal = await self.seed(port, "Opportunity", AccountId=parent, **stage)
+        ours = await self.seed(port, "Opportunity", AccountId=parent, Stripe_Id__c="sub_1", **stage)
+        wanted = Closing(("New Customer",), 4_000_000_000, {"StageName": "Closed Lost"})
+        leaving = msgspec.structs.replace(account("cus_1"), closing=wanted)
+        done = await closing.close(port, [row(leaving, 0, 0)], 1)
+        assert [(id_, answer.error) for id_, answer in done] == [(deal, None)]
+        query = f"SELECT Id, StageName FROM Opportunity WHERE Account.{ID} IN ('cus_1')"  # noqa: S608
+        (records,) = await port.query([query])
+        assert {it["Id"]: it["StageName"] for it in records} == {deal: "Closed Lost", ours: "Qualification"}
 
     async def test_the_matching_queries_are_understood(self, port: Salesforce) -> None:
         name = "O'Neil \\ Söhne"
