@@ -97,8 +97,9 @@ refused at start, with the list of those that there are.
         """## [policies]
 
 Who has the say over a field; only in the file. `always`, which all fields have by default, keeps the field as
-Stripe has it. `if-empty` sets it only where nothing stands, so that a person may own it from then on; what stands there is
-asked for in batches, which costs API calls. `never` leaves it alone, without having to repeat the whole mapping.
+Stripe has it. `if-empty` sets it only where nothing stands, so that a person may own it from then on; what stands
+there is asked for in batches, which costs API calls. `never` leaves it alone, without having to repeat the whole
+mapping.
 
 ```toml
 [policies.Account]
