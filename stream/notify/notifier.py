@@ -162,11 +162,14 @@ async def notifier(settings: Settings, stop: asyncio.Event) -> None:
     templates = Templates(settings.notify)
     desk = Desk(settings, ways)
     async with AsyncExitStack() as stack:
+        channels = await _channels(settings, ways, stack)
         marks = Marks(settings.kafka)
-        for channel in await _channels(settings, ways, stack):
+        stack.push_async_callback(marks.stop)
+        for channel in channels:
             desk.outlets[channel.name] = Outlet(channel, marks, templates, settings.notify, desk.done)
         _prepare_metrics(desk)
         source = Source(settings, desk)
+        stack.push_async_callback(source.stop)
         server = InternalServer(
             settings.notify.metrics_listen,
             ("notify", "metrics_listen"),
@@ -174,9 +177,7 @@ async def notifier(settings: Settings, stop: asyncio.Event) -> None:
         )
         stack.push_async_callback(server.stop)
         await server.start()
-        stack.push_async_callback(marks.stop)
         await marks.start()
-        stack.push_async_callback(source.stop)
         await source.start()
         log.info("Notices go to: %s.", ", ".join(desk.outlets))
         await _until_stopped(desk, source, marks, stop)

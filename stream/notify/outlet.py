@@ -86,7 +86,6 @@ class Outlet:
                 if self._stopping.is_set():
                     self._waiting[:0] = messages[number:]
                     break
-                self._minute.spend(time.monotonic())
                 await self._deliver(parcel)
                 self._hold(-len(parcel.items))
 
@@ -101,6 +100,7 @@ class Outlet:
         ours = await self._claims.claim(parcel)
         self._count(REPEATED, len(parcel.items) - len(ours))
         if ours:
+            self._minute.spend(time.monotonic())
             told = Parcel(parcel.channel, parcel.address, ours)
             outcome = await self._tell(told)
             self._count(GATHERED if outcome == SENT and len(ours) > 1 else outcome, len(ours))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream import metrics, records
@@ -20,7 +21,8 @@ from stream.kafka.batches import BatchProducer, Record
 from stream.notify.marks import Marks
 from stream.notify.notifier import notifier
 from stream.records import Notice
-from stream.settings import Kafka, Settings, load
+from stream.sandbox.salesforce import LocalSalesforce
+from stream.settings import CUSTOMER_ID_FIELD, Kafka, SettingError, Settings, load
 from stream.stages import free_address
 from stream.topics import NOTICES, NOTIFIER_GROUP
 from tests.fakes.ends import SlackEnd, SmtpEnd
@@ -49,9 +51,10 @@ def record(about: Notice, partition: int = 0, *headers: tuple[str, bytes]) -> Re
     return Record(NOTICES, partition, about.account.encode(), records.encode(about), headers)
 
 
-def settings(brokers: str, **told: Any) -> Settings:
+def settings(brokers: str, salesforce: str = "", **told: Any) -> Settings:
     return load(
         kafka={"brokers": [brokers], "session_timeout_seconds": 6},
+        salesforce={"login_url": salesforce, "client_id": "sandbox", "client_secret": "sandbox"},
         notify={"metrics_listen": free_address(), **told},
     )
 
@@ -164,6 +167,23 @@ async def test_each_notice_goes_out_once_and_nothing_of_a_replay(topics: str) ->
             await until(lambda: len(slack.texts) == len(smtp.mails) == 3)
         assert await committed(topics, 0) == 6
         assert (len(slack.texts), len(smtp.mails)) == (3, 3)
+
+
+async def test_the_owner_finds_it_on_the_account(topics: str) -> None:
+    async with LocalSalesforce() as org:
+        account = {"Name": "Acme", CUSTOMER_ID_FIELD: "cus_1"}
+        await org.org.transact(lambda dml: dml.insert(org.org.schema.entities["Account"], account))
+        async with running(settings(topics, org.url, chatter=True)):
+            await tell(topics, record(notice("a", amount="12", currency="EUR")), record(notice("a")))
+            await until(lambda: [*org.org.store.rows("FeedItem")])
+        (post,) = org.org.store.rows("FeedItem")
+        assert str(post["Body"]).startswith("@Integration\nPayment failed: Acme, 12 EUR\n")
+        assert await committed(topics, 0) == 2
+
+
+async def test_chatter_without_an_org_names_the_setting(topics: str) -> None:
+    with pytest.raises(SettingError, match="SALESFORCE_LOGIN_URL: no org is named"):
+        await notifier(settings(topics, chatter=True), asyncio.Event())
 
 
 async def test_a_channel_that_is_down_holds_up_no_other(topics: str) -> None:
