@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -152,9 +153,28 @@ def test_of_one_second_the_later_in_an_invoices_life_holds() -> None:
             ][end - 1]
 
 
-def test_a_foretold_invoice_is_none() -> None:
-    foretold = event("customer.created", {"id": "cus_1"})
-    assert fold(State(), foretold).mapping.payments == Payments()
+def test_the_worked_example_of_the_docs() -> None:
+    paid = invoice("paid", amount_due=10_000, amount_paid=10_000)
+    cheque = invoice("paid", id="in_2", amount_due=5000, amount_paid=5000, paid_out_of_band=True)
+    failed = refund("re_2", 10_000, status="failed")
+    told: list[Told] = [
+        ("charge.succeeded", charge(amount=10_000), 100),
+        ("invoice.paid", paid, 100),
+        ("invoice.payment_succeeded", paid, 100),
+        ("charge.failed", charge("ch_2", 7000, status="failed", amount_captured=0), 101),
+        ("invoice.paid", cheque, 102),
+        ("charge.refunded", charge(amount=10_000, amount_refunded=2000), 110),
+        ("refund.created", refund(amount=2000), 110),
+        ("refund.failed", failed, 111),
+        ("credit_note.created", note(id="cn_1", total=1000), 112),
+        ("credit_note.created", note(id="cn_2", total=500, out_of_band_amount=500), 113),
+        ("charge.dispute.created", dispute("needs_response", amount=8000), 120),
+    ]
+    assert payments.lifetime(folded(*told)) == {"usd": 12_500}
+    lost: Told = ("charge.dispute.closed", dispute(amount=8000), 150)
+    assert payments.lifetime(folded(*told, lost)) == {"usd": 4500}
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "money.md").read_text()
+    assert "| **lifetime value** | **45.00** |" in page
 
 
 def history(months: int) -> list[Told]:
