@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
+import msgspec
+
 from agents import plans
 from agents.events import SUBSCRIPTION, State
-from agents.movements import as_it_ran
+from agents.movements import as_it_ran, was_taken_up
 from agents.pricing import Money
 from agents.subscriptions import RUNNING
 from agents.touched import Touched
@@ -46,11 +48,10 @@ _INVOLUNTARY = {
 def departed(state: State) -> Subscription | None:
     """The subscription with which the customer left: the last to end of those that were paid for. None while
     anything runs, and for who never paid."""
-    known = state.subscriptions
-    bodies = {id_: held.newest.body for id_, held in known.by_id.items()}
-    if any(body.status in RUNNING for body in bodies.values()):
+    bodies = [held.newest.body for held in state.subscriptions.by_id.values()]
+    if any(body.status in RUNNING for body in bodies):
         return None
-    ended = [bodies[id_] for id_ in known.starts if bodies[id_].ended_at is not None]
+    ended = [body for body in bodies if body.ended_at is not None and was_taken_up(body)]
     return max(ended, key=lambda it: (it.ended_at or 0, it.id), default=None)
 
 
@@ -71,9 +72,10 @@ def project(touched: Touched) -> Iterable[Write | Notice]:
         return
     if touched.settings.churn.campaign:
         yield _member(touched, touched.settings.churn.campaign)
-    ending = next((event for event in touched.about(SUBSCRIPTION) if event.object.id == left.id), None)
-    if ending is not None:
-        yield _notice(touched, ending.ref, left)
+    # Any of the customer's events may be the one by which it is known; the notice is one all the same.
+    if events := touched.about(SUBSCRIPTION):
+        at = left.ended_at or events[-1].ref.created
+        yield _notice(touched, msgspec.structs.replace(events[-1].ref, created=at), left)
 
 
 def closing(touched: Touched) -> Closing | None:

@@ -97,12 +97,19 @@ def movement(event: Event, value: Callable[[Subscription, int], Mrr]) -> Movemen
 
 def as_it_ran(ended: Subscription) -> Subscription:
     """A subscription as it was before it ended: Stripe does not tell that. What was in trial still is."""
-    if ended.status not in ("canceled", "incomplete_expired"):
+    if ended.status == "incomplete_expired":
+        return msgspec.structs.replace(ended, status="incomplete")
+    if ended.status != "canceled":
         return ended
-    over = ended.ended_at or ended.canceled_at
-    in_trial = ended.trial_end is not None and over is not None and over < ended.trial_end
-    status = "incomplete" if ended.status == "incomplete_expired" else "trialing" if in_trial else "active"
-    return msgspec.structs.replace(ended, status=status)
+    return msgspec.structs.replace(ended, status="active" if was_taken_up(ended) else "trialing")
+
+
+def was_taken_up(it: Subscription) -> bool:
+    """Whether it has been paid for, as far as it tells itself. One that ended did not do so out of its trial if a
+    period of its own came after that."""
+    if it.status != "canceled":
+        return it.status in TAKEN_UP
+    return it.trial_end is None or (it.period_start is not None and it.period_start >= it.trial_end)
 
 
 def _kind(before: Subscription | None, after: Subscription, was: Mrr | None, now: Mrr) -> Kind:

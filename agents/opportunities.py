@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from agents.events import SUBSCRIPTION, Event
+from agents.line_items import lines
 from agents.movements import Movement, as_it_ran, movement
 from agents.plans import interval, plan
-from agents.pricing import Money
+from agents.pricing import Money, Mrr
 from agents.touched import Touched
 from agents.worth import worth
 from stream.records import Notice, Reference, Scalar, Write
@@ -45,6 +46,8 @@ class Deal(msgspec.Struct, frozen=True):
     amount: Money
     mrr: Money
     version: int
+    # What the whole subscription is worth, where its items are to be the Opportunity's lines.
+    whole: Mrr | None = None
 
 
 def _date(at: int) -> str:
@@ -90,9 +93,9 @@ def project(touched: Touched) -> Iterable[Write | Notice]:
     for held in touched.state.subscriptions.by_id.values():
         deal = _business(touched, held)
         if "new" in names.movements:
-            yield _write(touched, deal)
+            yield from _writes(touched, deal)
         if "end" in names.movements and (ending := _ending(touched, held)):
-            yield _write(touched, ending)
+            yield from _writes(touched, ending)
         started[deal.subscription.id] = deal
     for event in touched.about(SUBSCRIPTION):
         deal = started[event.object.id]
@@ -101,7 +104,8 @@ def project(touched: Touched) -> Iterable[Write | Notice]:
             yield _notice(touched, event, "new_subscription", f"{event.object.id}:new", deal.amount, deal)
         moved = movement(event, lambda it, at: worth(touched, it, at))
         if moved is not None:
-            yield from (_write(touched, happened) for happened in _happened(moved, event, names))
+            for happened in _happened(moved, event, names):
+                yield from _writes(touched, happened)
             yield from _grown(touched, event, moved, deal)
 
 
@@ -123,7 +127,9 @@ def _business(touched: Touched, held: Versioned[Subscription]) -> Deal:
         stage = "lost" if lost else "open" if now.status in ("trialing", "paused") else "pending"
         value = worth(touched, body, held.created)
     mrr = value.worth
-    return Deal(now.id, body, _newness(touched, now), stage, at, mrr * 12, mrr, touched.state.version)
+    whole = value if start is not None else None
+    version = touched.state.version
+    return Deal(now.id, body, _newness(touched, now), stage, at, mrr * 12, mrr, version, whole)
 
 
 def _won_at(start: Start) -> int:
@@ -179,7 +185,8 @@ def _happened(moved: Movement, event: Event, names: Opportunities) -> Iterable[D
     every = {item.price.interval for item in body.items}
     if moved.renewed and "renewal" in names.movements and every & set(names.renewal_intervals):
         mrr, id_ = moved.after.money, f"{body.id}:renewal:{moved.period_start}"
-        yield Deal(id_, body, "renewal", "won", moved.period_start or moved.at, mrr * 12, mrr, moved.at)
+        at, whole = moved.period_start or moved.at, moved.after if mrr.minor else None
+        yield Deal(id_, body, "renewal", "won", at, mrr * 12, mrr, moved.at, whole)
 
 
 def _grown(touched: Touched, event: Event, moved: Movement, deal: Deal) -> Iterable[Notice]:
@@ -204,8 +211,8 @@ def _notice(touched: Touched, event: Event, workflow: str, id_: str, amount: Mon
     return Notice(id_, workflow, touched.key, event.ref, facts, told, amount.currency.upper() or None)
 
 
-def _write(touched: Touched, deal: Deal) -> Write:
-    return Write(
+def _writes(touched: Touched, deal: Deal) -> Iterable[Write]:
+    yield Write(
         object="Opportunity",
         external_id_field=STRIPE_ID_FIELD,
         external_id=deal.id,
@@ -215,6 +222,8 @@ def _write(touched: Touched, deal: Deal) -> Write:
         events=touched.refs,
         parents={"Account": Reference("Account", CUSTOMER_ID_FIELD, touched.key)},
     )
+    if deal.whole is not None:
+        yield from lines(touched, deal.id, deal.subscription, deal.whole, deal.version)
 
 
 def _fields(deal: Deal, settings: Settings) -> dict[str, Scalar]:
@@ -224,4 +233,6 @@ def _fields(deal: Deal, settings: Settings) -> dict[str, Scalar]:
     }
     if names.record_type:
         told["RecordTypeId"] = names.record_type
+    if names.pricebook and deal.whole is not None:
+        told["Pricebook2Id"] = names.pricebook
     return told

@@ -191,6 +191,11 @@ class Opportunities(Section):
         default="arr", description="what Amount is: of a year or of a month"
     )
     record_type: str | None = Field(default=None, description="ID of the record type of our Opportunities")
+    pricebook: str | None = Field(
+        default=None,
+        pattern=r"^01s[0-9A-Za-z]{12}([0-9A-Za-z]{3})?$",
+        description="ID of the standard price book: with it, items become the Opportunities' products",
+    )
     large_expansion: int = Field(
         default=10_000,
         ge=0,

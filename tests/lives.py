@@ -13,11 +13,13 @@ from agents.projector import Emitted, Folded, emit, fold_chunk, settle
 from stream.records import Notice, Write
 from stream.sandbox.stripe import render
 from stream.sandbox.stripe.book import StripeEvent
-from stream.sandbox.stripe.objects import Discount, Price, Thing
+from stream.sandbox.stripe.objects import Discount, Price, Subscription, Thing, key_of
 from stream.sandbox.stripe.world import World
 from stream.settings import Settings
 from stream.stripe import envelope, routing, shapes
 from stream.stripe.catalogue import Entries, Entry, Lookup
+from tables import subscriptions
+from tables.versions import Rank, Telling
 
 SETTINGS = Settings()
 API_VERSION = "2026-10-28.endive"
@@ -122,6 +124,8 @@ class Projector:
 
     def work(self, chunk: Sequence[Kept]) -> None:
         folded = fold_chunk(chunk, self.load)
+        for key in folded.leaving:
+            self._ask(folded, key)
         settle(folded, "stripe.events", 0)
         emitted = Emitted()
         wanted = emit(folded, folded.touched, self._shelf, self._settings, emitted)
@@ -129,6 +133,17 @@ class Projector:
         self.salesforce.take(emitted)
         self._rows |= {key: _encode(state) for key, state in folded.states.items()}
         self.chunks.append(folded)
+
+    def _ask(self, folded: Folded, key: bytes) -> None:
+        """What Stripe's list of the customer's subscriptions tells, as `agents.steps` folds it."""
+        state = folded.states[key]
+        held, newest = state.subscriptions, max(event.ref.created for event in folded.touched[key])
+        for thing in self._world.things.values():
+            if isinstance(thing, Subscription) and key_of(thing.account, thing.customer) == key.decode():
+                it = shapes.subscription(_body(thing, (), self._world.things))
+                created = held.by_id[it.id].created if it.id in held.by_id else newest
+                held = subscriptions.told(held, created, Telling("fetched", Rank.FETCHED, it))
+        folded.states[key] = msgspec.structs.replace(state, subscriptions=held)
 
     def _shelf(self, key: str) -> Lookup:
         account = key.rpartition("/")[0] or None
