@@ -111,7 +111,7 @@ def _notice(touched: Touched, event: EventRef, left: Subscription) -> Notice:
     facts: dict[str, Scalar] = {
         "customer": body.business_name or body.name or body.id,
         "plan": plans.plan(left),
-        "mrr": lost.text,
+        "lost_mrr": lost.text,
         "reason": reason(left),
         "subscription": left.id,
     }

@@ -9,6 +9,7 @@ import msgspec
 from stream import deadletter
 from stream.kafka.batches import Record
 from stream.records import Outcome, Result, RowError, Write, encode
+from stream.salesforce.advice import advised
 from stream.salesforce.rows import Row
 from stream.topics import DEAD_LETTERS, SALESFORCE_RESULTS, SALESFORCE_WRITES
 
@@ -31,7 +32,7 @@ class Settled(msgspec.Struct, frozen=True):
 
 def dead(row: Row, error: RowError, stage: Stage = "write") -> Settled:
     """A row that is set aside."""
-    return Settled(row, "dead-lettered", error=error, stage=stage)
+    return Settled(row, "dead-lettered", error=advised(row.write.object, error), stage=stage)
 
 
 def unreadable(
