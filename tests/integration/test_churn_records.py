@@ -1,4 +1,4 @@
-"""A customer who leaves: from Stripe's events through the writer's core and the real client into a local Salesforce."""
+"""A customer who leaves: Stripe's events through the writer's core and the real client into a local Salesforce."""
 
 from __future__ import annotations
 
