@@ -1,8 +1,9 @@
 """On request, an Opportunity's products: one line for each item of the subscription.
 
-A Stripe product is a Product2, a price its entry in the price book, an item a line. Lines are made of what a
-subscription was when it was taken up, and of what a renewal is for: both never change, so no line has to go again.
-With lines Salesforce sums up Amount itself; their totals are the Opportunity's amount to the cent.
+A Stripe price is a Product2 with an entry in the price book, which holds but one for each product; an item is a
+line. Lines are made of what a subscription was when it was taken up, and of what a renewal is for: both never
+change, so no line has to go again. With lines Salesforce sums up Amount itself; their totals are the Opportunity's
+amount to the cent.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 
-from agents.plans import name_of
+from agents.plans import every, name_of
 from agents.pricing import Money, Mrr
 from agents.touched import Touched
 from stream.records import Reference, Scalar, Write
@@ -26,10 +27,9 @@ def lines(touched: Touched, opportunity: str, it: Subscription, mrr: Mrr, versio
     if book is None:
         return
     for item, total in zip(it.items, totals(it, mrr, touched.settings.opportunities.amount), strict=True):
-        product = item.price.product or item.price.id
-        yield _write(touched, PRODUCT, product, version, _product(touched, item))
+        yield _write(touched, PRODUCT, item.price.id, version, _product(touched, item))
         price: dict[str, Scalar] = {"UnitPrice": _unit(item), "IsActive": True, "Pricebook2Id": book}
-        parents = {"Product2": Reference(PRODUCT, STRIPE_ID_FIELD, product)}
+        parents = {"Product2": Reference(PRODUCT, STRIPE_ID_FIELD, item.price.id)}
         yield _write(touched, ENTRY, item.price.id, version, price, parents, ("Pricebook2Id", "Product2"))
         fields: dict[str, Scalar] = {"Quantity": float(max(item.quantity or 1, 1)), "TotalPrice": total}
         parents = {
@@ -60,8 +60,9 @@ def totals(it: Subscription, mrr: Mrr, amount: str) -> list[float]:
 
 def _product(touched: Touched, item: Item) -> dict[str, Scalar]:
     known = touched.lookup.product(item.price.id)
-    name = known.name if known and known.name else name_of(item.price)
-    return {"Name": name[:255], "IsActive": True}
+    if known is None or not known.name:
+        return {"Name": name_of(item.price)[:255], "IsActive": True}
+    return {"Name": f"{known.name} {every(item.price)}".strip()[:255], "IsActive": True}
 
 
 def _unit(item: Item) -> float:

@@ -212,7 +212,8 @@ async def _report(
         "events_applied": len(told.confirmed),
         "events_ignored": len(told.kept.keys() - accounted),
         "undelivered": len(delivery.undelivered),
-        "dead_letters": told.dead_letters,
+        "dead_letters": told.dead_letters.total(),
+        "dead_letter_causes": dict(told.dead_letters.most_common(5)),
         "lost": len(lost),
         "salesforce": salesforce,
         "api_calls": calls,
@@ -239,6 +240,8 @@ def _show(console: Console, report: dict[str, Any]) -> None:
     for name, told in report["salesforce"].items():
         for line in told["examples"]:
             console.print(f"{name} {line}", markup=False)
+    for cause, count in report["dead_letter_causes"].items():
+        console.print(f"{count} dead letters: {cause}", markup=False)
     took = report["end_to_end_seconds"]
     console.print(
         f"{report['events_accepted']} of {report['events']} events accepted in {report['events_sent']} requests, "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream import topics
+from stream.deadletter import PREFIX
 from stream.kafka.client import options
 from stream.records import decode_result
 from stream.settings import Kafka
@@ -15,12 +17,12 @@ from stream.settings import Kafka
 
 class History(msgspec.Struct):
     """Event IDs by what became of them. `kept` is ID → type; `confirmed` is ID → milliseconds from the gateway's
-    receipt to the first confirmation by Salesforce; `set_aside` counts dead letters."""
+    receipt to the first confirmation by Salesforce; `set_aside` are those of dead letters, counted by cause."""
 
     kept: dict[str, str] = {}
     confirmed: dict[str, int] = {}
     set_aside: set[str] = set()
-    dead_letters: int = 0
+    dead_letters: Counter[str] = msgspec.field(default_factory=Counter)
 
     def percentile(self, share: float) -> float | None:
         """Seconds from receipt to confirmation of that share of the confirmed events."""
@@ -43,8 +45,10 @@ async def read(kafka: Kafka) -> History:
                 took = result.at - event.received_at
                 history.confirmed[event.id] = min(took, history.confirmed.get(event.id, took))
     for record in await _all(kafka, topics.DEAD_LETTERS):
-        history.dead_letters += 1
-        if identifier := dict(record.headers).get("id"):
+        headers = dict(record.headers)
+        code, message = (headers.get(PREFIX + name, b"").decode() for name in ("code", "message"))
+        history.dead_letters[f"{code}: {message[:160]}"] += 1
+        if identifier := headers.get("id"):
             history.set_aside.add(identifier.decode())
     return history
 

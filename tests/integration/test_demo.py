@@ -16,18 +16,20 @@ from typing import Any
 import aiohttp
 import pytest
 
+from stream.sandbox.salesforce import identifiers
+
 DEADLINE = 200.0
 # Of some 1,500 requests.
 MIDDLE = 300
 
 
 @asynccontextmanager
-async def demo(state: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def demo(state: Path, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "stream.cli", "demo", "--customers", "40", "--seed", "7", "--json"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "REVSTREAM_STATE_DIR": str(state)},
+        env={**os.environ, "REVSTREAM_STATE_DIR": str(state), **settings},
     )
     try:
         yield process
@@ -77,9 +79,18 @@ def check(outcome: bytes) -> None:
     assert [report["salesforce"][name]["expected"] for name in ("Account", "Contact")] == [40, 40]
 
 
-@pytest.mark.parametrize("killed", ["nothing", "gateway", "projector", "writer", "kafka"])
-async def test_the_final_table_agrees_whatever_is_killed(tmp_path: Path, killed: str) -> None:
-    async with asyncio.timeout(DEADLINE), demo(tmp_path) as process:
+# With a price book every Opportunity has products, and Salesforce sums up its Amount.
+PRODUCTS = {"OPPORTUNITIES_PRICEBOOK": identifiers.make("01s", 1)}
+
+
+@pytest.mark.parametrize(
+    ("killed", "settings"),
+    [("nothing", {}), ("gateway", {}), ("projector", PRODUCTS), ("writer", PRODUCTS), ("kafka", {})],
+)
+async def test_the_final_table_agrees_whatever_is_killed(
+    tmp_path: Path, killed: str, settings: dict[str, str]
+) -> None:
+    async with asyncio.timeout(DEADLINE), demo(tmp_path, **settings) as process:
         read = await until_the_middle(process)
         if killed != "nothing":
             os.kill(pid_of(killed, tmp_path), signal.SIGKILL)
