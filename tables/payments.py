@@ -9,15 +9,16 @@ events, and since 2025-03-31.basil neither names the other: what charges took, a
 outside of Stripe; less refunds, lost disputes, and what credit notes gave back out of band. A refund that failed or
 was canceled gave nothing back. What a charge says was refunded, beyond the refunds known one by one, counts too.
 
-**A settled sum and an open window.** A customer may have 100,000 invoices. So each kind of object has a window: its
-`KEPT` newest ones, all that are younger than `DAYS` before the customer's newest event, and all that are still
-open. Any other leaves: its amount goes into the settled sum, and a watermark remembers up to which creation time
-objects have left. An object at or below the watermark that is not in the window has been counted, and what is told
-of it later changes nothing: so a replay of the whole history counts nothing twice.
+**A settled sum and an open window.** A customer may have 100,000 invoices. So each kind of object has a window:
+its `KEPT` newest ones, of those younger than `DAYS` before the customer's newest event as many as make `MOST`, and
+all that are still open. Any other leaves: its amount goes into the settled sum, and a watermark remembers up to
+which creation time objects have left. An object at or below the watermark that is not in the window has been
+counted, and what is told of it later changes nothing: so a replay of the whole history counts nothing twice.
 
 What is guaranteed: the sums are exact for any order and any duplicates as long as no event comes later than `DAYS`
-after a younger one of the same customer (Stripe retries for 3 days, and resends by hand for 30), and, for a
-customer who has no more than `KEPT` objects of a kind, without any condition.
+after a younger one of the same customer (Stripe retries for 3 days, and resends by hand for 30), nor after more
+than `MOST` younger objects of its kind; and, for a customer who has no more than `KEPT` objects of a kind, without
+any condition.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from stream.stripe.shapes import Charge, CreditNote, Dispute, FraudWarning, Invo
 
 KEPT = 100
 DAYS = 45
+# An invoice takes some 500 bytes of the row, a charge 200; the row is one Kafka record of at most 2 MiB.
+MOST = 1000
 
 _DAY = 86_400
 
@@ -407,22 +410,37 @@ _COUNTED = ("charges", "refunds", "disputes", "credit_notes", "invoices")
 def _settle(payments: Payments) -> Payments:
     """Has what is old and final leave. What hangs on a charge stays as long as the charge does."""
     for kind in (*_COUNTED, "warnings"):
-        if len(getattr(payments, kind).by_id) > KEPT:
-            payments = _leave(payments, kind)
+        if gone := _leaving(payments, kind):
+            payments = _without_them(payments, kind, gone)
     return payments
 
 
-def _leave(payments: Payments, kind: str) -> Payments:
-    window: Window[Any] = getattr(payments, kind)
+def _leaving(payments: Payments, kind: str) -> dict[str, Told[Any]]:
+    """Beyond `MOST` whatever is final, beyond `KEPT` what is old as well."""
+    by_id: dict[str, Told[Any]] = getattr(payments, kind).by_id
+    beyond, over = len(by_id) - KEPT, len(by_id) - MOST
+    if beyond <= 0:
+        return {}
     cutoff = payments.newest - DAYS * _DAY
-    by_age = sorted(window.by_id.items(), key=lambda one: (one[1].body.created, one[0]))
-    gone = {
-        id_: held
-        for id_, held in by_age[: len(by_age) - KEPT]
-        if held.at <= cutoff and held.body.created <= cutoff and _final(payments, held.body)
-    }
-    if not gone:
-        return payments
+    if over <= 0 and not any(held.body.created <= cutoff for held in by_id.values()):
+        return {}
+    by_age = sorted(by_id.items(), key=_age)
+    # One of the same second may still come, so those leave together.
+    crowded = by_age[over][1].body.created if over > 0 else 0
+    gone = {}
+    for id_, held in by_age[:beyond]:
+        old = held.at <= cutoff and held.body.created <= cutoff
+        if (old or held.body.created < crowded) and _final(payments, held.body, old=old):
+            gone[id_] = held
+    return gone
+
+
+def _age(one: tuple[str, Told[Any]]) -> tuple[int, str]:
+    return one[1].body.created, one[0]
+
+
+def _without_them(payments: Payments, kind: str, gone: Mapping[str, Told[Any]]) -> Payments:
+    window: Window[Any] = getattr(payments, kind)
     settled = dict(payments.settled)
     refunded = _refunds_by_charge(payments)
     for id_, held in gone.items():
@@ -441,12 +459,13 @@ def _without(held: Mapping[str, T], gone: Iterable[str]) -> dict[str, T]:
     return {id_: one for id_, one in held.items() if id_ not in leaving}
 
 
-def _final(payments: Payments, body: Any) -> bool:
+def _final(payments: Payments, body: Any, *, old: bool) -> bool:
     match body:
         case Bill():
             return final(body)
         case Payment():
-            return body.status != "pending"
+            # What is authorised can be captured for some days; an old one has expired.
+            return body.status == "failed" or body.taken > 0 or (old and body.status != "pending")
         case GivenBack():
             ended = body.status in ("succeeded", "failed", "canceled")
             return ended and body.charge not in payments.charges.by_id
