@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from stream.kafka import broker as module
-from stream.kafka.broker import Broker, BrokerError
+from stream.kafka.broker import Broker, BrokerError, cluster_id
 from stream.kafka.client import create_topics
 from stream.settings import Kafka, SettingError
 from stream.topics import TOPICS
@@ -91,3 +91,9 @@ def test_a_changed_jar_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(module, "SUMS", altered)
     with pytest.raises(BrokerError, match=r"SHA-256 .* pinned is 0000"):
         module.class_path.__wrapped__()
+
+
+def test_a_cluster_id_is_never_taken_for_an_option() -> None:
+    assert cluster_id(b"\xff" * 16)[0] != "-"
+    assert {len(cluster_id(bytes([first]) * 16)) for first in range(256)} == {22}
+    assert all(cluster_id(bytes([first]) + bytes(15))[0].isalnum() for first in range(256))
