@@ -24,6 +24,9 @@ from stream.topics import MAX_RECORD_BYTES
 
 log = logging.getLogger(__name__)
 
+# aiokafka packs lz4 at level 9 and lets nobody choose: some 70 µs for a real event of 2.7 KB, a quarter of the
+# gateway's time. Snappy takes 5 µs, and the batch is a quarter larger.
+COMPRESSION = "snappy"
 # Of one batch, before compression.
 BATCH_BYTES = 1024 * 1024
 
@@ -64,7 +67,7 @@ class KafkaLog:
             **options,
             "acks": "all",
             "enable_idempotence": True,
-            "compression_type": "lz4",
+            "compression_type": COMPRESSION,
             "max_batch_size": BATCH_BYTES,
             "max_request_size": 2 * MAX_RECORD_BYTES,
             # A broker that takes a request and stays silent is given up soon after the events are.

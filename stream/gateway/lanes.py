@@ -1,8 +1,8 @@
 """Events into Kafka in explicit batches, one in flight for each partition.
 
 A `send` for each event costs aiokafka a coroutine, a future and a copy per event. Here the events that come
-while a partition's batch is in flight wait, and become its next batch: batches grow with the load, and a lone
-event is sent at once.
+while batches are in flight wait, and become the next ones: batches grow with the load, and a lone event is sent
+at once. All partitions' batches go together, since Kafka's time goes by requests more than by bytes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 
 # Of all events that wait for Kafka: an event has 3 KB on the average and may have 1 MiB.
 WAITING_BYTES = 64 * 1024 * 1024
-# While batches of other partitions are in flight, a partition gathers events for this long.
-GATHER_SECONDS = 0.002
+# While batches are in flight, events are gathered for this long, or until all of those are acknowledged. With 2 ms,
+# and each partition going on by itself, Kafka took 1.5 times the CPU for an event at 64 connections.
+GATHER_SECONDS = 0.005
 # A customer's events come in bursts: its key is hashed (5 µs) once while it stays among this many.
 REMEMBERED_KEYS = 65_536
 
@@ -184,8 +185,11 @@ class Lanes:
             _REFUSED.inc(len(events))
             self._settle(events, "kafka_unavailable", "Kafka did not take the event.")
             self._broken()
-        if lane.waiting and not self._soon:
-            self._flush_in(0)
+        if not self._batches:
+            if self.waiting and not self._soon:
+                self._flush_in(0)
+        elif lane.waiting and self._flushing is None:
+            self._flush_in(GATHER_SECONDS)
 
     def expire(self) -> None:
         """Gives up the events that have waited too long. To be called a few times a second."""
