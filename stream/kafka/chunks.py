@@ -53,6 +53,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._delivered: dict[TP, deque[ConsumerMessage]] = {}
         self._done: dict[TP, int] = {}
+        self._forgotten = 0
         super().__init__(*args, **kwargs)
 
     def _new_consumer_thread(self) -> Any:
@@ -90,15 +91,24 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             for record in records:
                 await self._hand_over(tp, self._to_message(tp, record))
         else:
+            forgotten = self._forgotten
             for start in range(0, len(records), MAX_CHUNK_RECORDS):
+                if forgotten != self._forgotten:
+                    return  # the rest is read again with the beginning
                 message = self._chunk_message(tp, records[start : start + MAX_CHUNK_RECORDS])
                 self._delivered.setdefault(tp, deque()).append(message)
                 await self._hand_over(tp, message)
 
     async def _hand_over(self, tp: TP, message: ConsumerMessage) -> None:
-        """Gives a message to its agent; a rebalance interrupts the wait for a full buffer."""
+        """Gives a message to its agent; a rebalance interrupts the wait for a full buffer.
+
+        Faust seeks while it fetches. What was forgotten meanwhile is read again, so it does not count as read: its
+        acknowledgement would move no offset, and nothing else would bring it.
+        """
+        forgotten = self._forgotten
         await self.wait_first(self.callback(message), self.suspend_flow.wait())
-        self._read_offset[tp] = message.offset + 1
+        if forgotten == self._forgotten:
+            self._read_offset[tp] = message.offset + 1
 
     def _chunk_message(self, tp: TP, records: Sequence[ConsumerRecord]) -> ConsumerMessage:
         last = records[-1]
@@ -151,6 +161,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         return committed
 
     def _forget(self) -> None:
+        self._forgotten += 1
         self._delivered.clear()
         self._done.clear()
 

@@ -7,12 +7,14 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import faust
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from faust.types import TP
 
 from stream.kafka import chunks as module
 from stream.kafka.batches import BatchProducer, Record
@@ -231,3 +233,37 @@ def test_another_faust_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.faust, "__version__", "0.16.0")
     with pytest.raises(RuntimeError, match=r"built for Faust 0\.15\.3, not 0\.16\.0"):
         module.install(None)  # type: ignore[arg-type]
+
+
+async def test_a_seek_while_a_chunk_is_handed_over_has_it_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faust seeks after a recovery while it fetches: what was delivered before is acknowledged in vain."""
+    tp = TP(STRIPE_EVENTS, 0)
+    consumer: Any = module.ChunkConsumer.__new__(module.ChunkConsumer)
+    consumer._delivered, consumer._done, consumer._forgotten = {}, {}, 0
+    consumer._read_offset = {tp: 5}
+    monkeypatch.setattr(module, "MAX_CHUNK_RECORDS", 2)
+    monkeypatch.setattr(consumer, "_is_changelog_tp", lambda _: False, raising=False)
+    monkeypatch.setattr(consumer, "_chunk_message", lambda _, records: records[-1], raising=False)
+    monkeypatch.setattr(consumer, "suspend_flow", asyncio.Event(), raising=False)
+    handed: list[int] = []
+
+    async def hand_over(message: Any) -> None:
+        handed.append(message.offset)
+        if len(handed) == 1:
+            consumer._forget()
+            consumer._read_offset[tp] = 5
+
+    async def first(one: Any, other: Any) -> None:
+        other.close()
+        await one
+
+    monkeypatch.setattr(consumer, "callback", hand_over, raising=False)
+    monkeypatch.setattr(consumer, "wait_first", first, raising=False)
+    await consumer._deliver(tp, [SimpleNamespace(offset=offset) for offset in (5, 6, 7, 8)])
+    assert handed == [6], "the rest comes again"
+    assert consumer._read_offset[tp] == 5
+    assert not consumer._delivered.get(tp)
+    await consumer._deliver(tp, [SimpleNamespace(offset=offset) for offset in (5, 6, 7, 8)])
+    assert handed == [6, 6, 8]
+    assert [message.offset for message in consumer._delivered[tp]] == [6, 8]
+    assert consumer._read_offset[tp] == 9
