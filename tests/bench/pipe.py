@@ -1,13 +1,15 @@
 """The real stages on customers' and subscriptions' events, into the local Salesforce.
 
 First a backlog, one stage after the other, so that each is measured by itself: the gateway's topic is filled, the
-projector runs over it, and then the writer over what the projector left. Then quiet: gateway, projector and writer
+projector goes over it, and then the writer over what the projector left. Then quiet: gateway, projector and writer
 together, one webhook at a time, each sent once the one before is confirmed.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -210,8 +212,7 @@ async def measure(brokers: str, folder: Path, *, events: int = 10_000, quiet: in
 
         await until(up, lambda: alive([pid]), "the local Salesforce answers")
         records, names = backlog(events)
-        await fill(brokers, records)
-        rate, spent = await _projector(bench, events)
+        rate, spent = await _projector(bench, records)
         rows, calls, writer_rate, writer_spent = await _writer(bench, names, events)
         latencies = sorted(await _quiet(bench, quiet))
         return Figures(
@@ -230,23 +231,25 @@ async def measure(brokers: str, folder: Path, *, events: int = 10_000, quiet: in
         )
 
 
-async def _projector(bench: Bench, events: int) -> tuple[float, float]:
-    """Its rate and its CPU over the backlog, from the first chunk that was done."""
+async def _projector(bench: Bench, records: Sequence[Record]) -> tuple[float, float]:
+    """Its rate and its CPU over the backlog, which comes while it is ready and stopped: its start is not counted."""
+    events = len(records)
     async with child(PROJECTOR, **bench.environment) as pid:
-        seen = 0
 
-        async def passed(wanted: int) -> bool:
-            nonlocal seen
-            seen = await bench.processed()
-            return seen >= wanted
+        async def ready() -> bool:
+            return await bench.answers(f"http://{bench.at['projector']}/readyz")
 
-        await until(lambda: passed(1), lambda: alive([pid]), "the projector begins")
-        first, began, before = seen, time.perf_counter(), cpu(pid)
-        await until(lambda: passed(events), lambda: alive([pid]), "the projector ends")
+        async def passed() -> bool:
+            return await bench.processed() >= events
+
+        await until(ready, lambda: alive([pid]), "the projector is ready")
+        os.kill(pid, signal.SIGSTOP)
+        await fill(bench.brokers, records)
+        began, before = time.perf_counter(), cpu(pid)
+        os.kill(pid, signal.SIGCONT)
+        await until(passed, lambda: alive([pid]), "the projector ends")
         took, spent = time.perf_counter() - began, cpu(pid) - before
-    if first >= events:
-        raise RuntimeError(f"{events} events are too few to time the projector.")
-    return (events - first) / took, spent / (events - first) * 1e6
+    return events / took, spent / events * 1e6
 
 
 async def _writer(bench: Bench, names: dict[str, str], events: int) -> tuple[int, int, float, float]:

@@ -98,9 +98,9 @@ def _others(figures: Figures) -> tuple[str, ...]:
         f"- The gateway's ratio was {hooks.lowest:.2f} to {hooks.highest:.2f} in single rounds; its process takes "
         f"{hooks.cpu_seconds_per_million / hooks.bare_cpu_seconds_per_million:.2f} times the bare handler's CPU.",
         *cpu,
-        "- The ratios to stock Faust and Quix Streams are upper bounds. Time and CPU are counted from the first "
-        "record that came out: what chunked Faust has fetched and decoded by then is not counted, and stock Faust, "
-        "which is stopped after a limit, is charged with what it fetched and did not get to.",
+        "- Each framework is warm when the reference work's clock begins, and has fetched nothing of what is "
+        "counted: it is stopped while its topic is filled. Stock Faust, which is ended after a limit, is charged "
+        "with what it fetched and did not get to: its CPU ratio is an upper bound.",
     )
 
 
