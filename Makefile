@@ -4,7 +4,7 @@ VENV := .venv
 UV := $(VENV)/bin/uv
 RUN := $(VENV)/bin/revstream
 
-.PHONY: help setup demo test check bench docs lock clean
+.PHONY: help setup demo test check bench sim docs lock clean
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
 
@@ -43,6 +43,10 @@ test: check ## lint, types and every test
 
 bench: $(VENV)/.bench ## side-by-side benchmark; ratios go to docs/benchmark.md
 	$(VENV)/bin/python -m tests.bench
+
+SEEDS ?= 0-9
+sim: $(VENV)/.dev ## play seeded lives in virtual time while things break; SEEDS=0-9
+	$(VENV)/bin/python -m tests.simulation $(SEEDS)
 
 docs: $(VENV)/.dev ## regenerate the reference pages and the dashboard from the code
 	$(VENV)/bin/python -m docs.generate

@@ -1,0 +1,93 @@
+"""Virtual time, and processes that can be killed in it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import selectors
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Stuck(Exception):
+    """Nothing will ever happen again, and the run is not over."""
+
+
+class _Jump(selectors.SelectSelector):
+    """Where a real loop would sleep, the clock is put forward instead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        if timeout is None:
+            raise Stuck
+        self.now += max(0.0, timeout)
+        return []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop that never waits. Timers go off in their order, at once."""
+
+    def __init__(self) -> None:
+        self._jump = _Jump()
+        super().__init__(self._jump)
+        self.set_task_factory(_owned)
+
+    def time(self) -> float:
+        return self._jump.now
+
+
+_process: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
+
+
+class Process:
+    """Something that can be killed: whatever task it starts, and those start, ends with it. Of what it has asked of
+    others nothing is taken back, and nothing is tidied up."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.alive = True
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Starts work as this process' own."""
+        context = contextvars.copy_context()
+        context.run(_process.set, self)
+        return context.run(asyncio.get_running_loop().create_task, work)
+
+    def own(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def kill(self) -> None:
+        """Ends it where it stands."""
+        self.alive = False
+        for task in sorted(self._tasks, key=lambda task: task.get_name()):
+            task.cancel()
+
+
+def _owned(loop: asyncio.AbstractEventLoop, work: Any, **more: Any) -> asyncio.Task[Any]:
+    task = asyncio.Task(work, loop=loop, **more)
+    process = _process.get()
+    if process is not None:
+        process.own(task)
+    return task
+
+
+async def reach(process: Process) -> None:
+    """Where a process turns to the world outside: a dead one does not get there."""
+    if not process.alive:
+        raise asyncio.CancelledError
+
+
+async def within(seconds: float, work: Callable[[], Awaitable[Any]]) -> bool:
+    """Whether work came to its end in time. It is not ended when it did not."""
+    task = asyncio.ensure_future(work())
+    await asyncio.wait([task], timeout=seconds)
+    if task.done() and not task.cancelled():
+        task.result()
+    return task.done()

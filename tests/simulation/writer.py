@@ -1,0 +1,113 @@
+"""The writer as a process: the real dispatcher, on the model of Kafka and a Salesforce that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stream import topics
+from stream.kafka.batches import Record
+from stream.salesforce.bulk import read_metadata
+from stream.salesforce.dispatcher import Dispatcher
+from stream.salesforce.lanes import Pace
+from stream.settings import Settings
+from tests.fakes.salesforce import FakeSalesforce
+from tests.simulation.clock import Process, reach
+from tests.simulation.kafka import Broker
+
+PACE = Pace(away=(0.5, 5.0), quota=(1.0, 10.0), configuration=(5.0, 20.0), row=(0.2, 2.0), poll=(0.2, 1.0))
+
+
+class _Sink:
+    """The writer's `Log`."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def send(self, records: Iterable[Record]) -> None:
+        await self._writer.broker.send(self._writer.process, records)
+
+    async def commit(self, offsets: Mapping[int, tuple[int, str]]) -> bool:
+        writer = self._writer
+        await reach(writer.process)
+        told = {(topics.SALESFORCE_WRITES, partition): at for partition, at in offsets.items()}
+        return await writer.broker.commit(topics.WRITER_GROUP, writer.generation, told)
+
+    def behind(self) -> int:
+        return 0
+
+
+class Port:
+    """Salesforce as one process reaches it: calls of a dead one do not get there."""
+
+    def __init__(self, process: Process, salesforce: FakeSalesforce) -> None:
+        self._process = process
+        self._salesforce = salesforce
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._salesforce, name)
+        if not asyncio.iscoroutinefunction(found):
+            return found
+
+        async def call(*arguments: Any, **more: Any) -> Any:
+            await reach(self._process)
+            return await found(*arguments, **more)
+
+        return call
+
+
+class Writer:
+    """A member of the writer's group. `failed` is set when its work fails: then it is restarted."""
+
+    def __init__(
+        self, name: str, broker: Broker, salesforce: FakeSalesforce, settings: Settings, chance: random.Random
+    ) -> None:
+        self.process = Process(name)
+        self.failed = asyncio.Event()
+        self.broker = broker
+        self.generation = -1
+        self._chance = chance
+        loop = asyncio.get_running_loop()
+        port: Any = Port(self.process, salesforce)
+        self._dispatcher = Dispatcher(port, _Sink(self), settings, PACE, loop.time)
+        self._loops: list[asyncio.Task[Any]] = []
+        self.process.run(self._run())
+
+    async def _run(self) -> None:
+        try:
+            await self._dispatcher.run()
+        except Exception:  # outcomes cannot be told: the process ends, and is started again
+            self.failed.set()
+
+    async def assign(self, partitions: tuple[int, ...], generation: int) -> None:
+        """Gets partitions, with the Bulk jobs that their metadata tells of."""
+        self.generation = generation
+        self._dispatcher.expect(partitions)
+        places = {partition: (topics.SALESFORCE_WRITES, partition) for partition in partitions}
+        at = {
+            partition: self.broker.position(topics.WRITER_GROUP, place) for partition, place in places.items()
+        }
+        for partition in partitions:
+            self._loops.append(self.process.run(self._read(partition, at[partition][0])))
+        await self.broker.delay()
+        self._dispatcher.own({partition: read_metadata(told) for partition, (_, told) in at.items()})
+
+    async def revoke(self) -> None:
+        """As the consumer's listener does it."""
+        for loop in self._loops:
+            loop.cancel()
+        self._loops.clear()
+        await self._dispatcher.give_up()
+
+    def evict(self) -> None:
+        """It is out of the group: what it commits is refused."""
+        self.generation = -1
+
+    async def _read(self, partition: int, offset: int) -> None:
+        while True:
+            for record in self.broker.logs[topics.SALESFORCE_WRITES, partition][offset : offset + 50]:
+                self._dispatcher.read(partition, record.offset, record.key, record.value, record.headers)
+                offset = record.offset + 1
+            await asyncio.sleep(self._chance.uniform(0.02, 0.2))
