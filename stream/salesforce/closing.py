@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from stream.records import Closing, Scalar
+from stream.records import Closing
 from stream.salesforce import soql
 from stream.salesforce.lookup import QUERIES_PER_CALL, batches
 from stream.salesforce.planner import CALL_ROWS
@@ -20,32 +20,41 @@ from stream.salesforce.rows import Row
 from stream.settings import STRIPE_ID_FIELD
 
 OPPORTUNITY = "Opportunity"
+
+
+class Closed(NamedTuple):
+    """What came of one Opportunity; `account` is the external ID of the write that wanted it closed."""
+
+    id: str
+    account: str
+    answer: RowAnswer
+
+
 _FIELDS = ("Id", "Type", "StageName", "IsClosed", "CreatedDate")
 
 
-async def close(port: Salesforce, rows: Sequence[Row], concurrency: int) -> list[tuple[str, RowAnswer]]:
-    """Closes what these Account writes want closed; Salesforce's answer for each Opportunity, by its ID. Raises
-    RequestError."""
+async def close(port: Salesforce, rows: Sequence[Row], concurrency: int) -> list[Closed]:
+    """Closes what these Account writes want closed; Salesforce's answer for each. Raises RequestError."""
     wanted = {row.write.external_id: row.write.closing for row in rows if row.write.closing}
     field = f"Account.{rows[0].write.external_id_field}"
     turns = asyncio.Semaphore(concurrency)
-    changes: dict[str, dict[str, Scalar]] = {}
+    meant: dict[str, str] = {}
 
     async def ask(queries: Sequence[str]) -> None:
         async with turns:
             answers = await port.query(queries)
         for records in answers:
-            changes.update(_changes(records, field, wanted))
+            meant.update(_meant(records, field, wanted))
 
     await _all(ask(batch) for batch in batches(_queries(field, wanted), QUERIES_PER_CALL))
-    done: list[tuple[str, RowAnswer]] = []
+    done: list[Closed] = []
 
     async def send(batch: Sequence[str]) -> None:
         async with turns:
-            answers = await port.update(OPPORTUNITY, {id_: changes[id_] for id_ in batch})
-        done.extend(zip(batch, answers, strict=True))
+            answers = await port.update(OPPORTUNITY, {id_: wanted[meant[id_]].fields for id_ in batch})
+        done.extend(Closed(id_, meant[id_], answer) for id_, answer in zip(batch, answers, strict=True))
 
-    await _all(send(batch) for batch in batches(changes, CALL_ROWS))
+    await _all(send(batch) for batch in batches(meant, CALL_ROWS))
     return done
 
 
@@ -54,14 +63,16 @@ def _queries(field: str, accounts: Iterable[str]) -> Iterable[str]:
     return soql.selects(head, field, accounts, f"AND {STRIPE_ID_FIELD} = null")
 
 
-def _changes(
+def _meant(
     records: Iterable[Mapping[str, Any]], field: str, wanted: Mapping[str, Closing]
-) -> Iterable[tuple[str, dict[str, Scalar]]]:
+) -> Iterable[tuple[str, str]]:
+    """The IDs of those that are to be closed, each with its Account's external ID."""
     parent, _, key = field.partition(".")
     for record in records:
-        closing = wanted.get((record.get(parent) or {}).get(key) or "")
+        account = (record.get(parent) or {}).get(key) or ""
+        closing = wanted.get(account)
         if closing is not None and _is_meant(record, closing):
-            yield record["Id"], closing.fields
+            yield record["Id"], account
 
 
 def _is_meant(record: Mapping[str, Any], closing: Closing) -> bool:

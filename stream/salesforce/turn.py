@@ -15,7 +15,7 @@ from stream import metrics
 from stream.records import RowError
 from stream.salesforce import closing, lookup, owners, present
 from stream.salesforce.confirmed import Confirmed, Known
-from stream.salesforce.errors import RequestError
+from stream.salesforce.errors import Kind, RequestError
 from stream.salesforce.jobs import Jobs
 from stream.salesforce.lanes import Lanes
 from stream.salesforce.matching import ACCOUNT, Ambiguous, New, needs_lookup
@@ -180,8 +180,8 @@ class Turn:
             present.spare(row, held)
 
     async def _close(self, rows: Sequence[Row]) -> None:
-        """Closes the Opportunities of Accounts whose customer has left. One that cannot be closed does not hold the
-        Account back: the next write of the Account tries again."""
+        """Closes the Opportunities of Accounts whose customer has left. What may pass later is tried again before
+        the Account is written, as often as a row is; then the Account goes on without."""
         wanted = [row for row in rows if row.write.closing is not None]
         if not wanted:
             return
@@ -192,12 +192,25 @@ class Turn:
             self._leave(wanted)
             return
         self._verdicts.passed()
-        for id_, answer in done:
-            if answer.error is None or answer.kind is None:
+        by_account = {row.write.external_id: row for row in wanted}
+        waiting: dict[str, Row] = {}
+        for id_, account, answer in done:
+            if answer.error is None:
                 metrics.ROWS.labels(closing.OPPORTUNITY, "closed").inc()
-            else:
-                metrics.ROW_ERRORS.labels(answer.kind.value).inc()
-                log.warning("Opportunity %s cannot be closed: %s", id_, answer.error.code)
+                continue
+            kind, row = answer.kind or Kind.ROW, by_account[account]
+            metrics.ROW_ERRORS.labels(kind.value).inc()
+            last = row.tries + 1 >= self._settings.writer.attempts
+            if kind is Kind.PERMANENT or (last and account not in waiting):
+                log.warning(
+                    "Opportunity %s of a customer who has left stays open: %s (%s). See CHURN_LOST_STAGE and "
+                    "CHURN_REASON_FIELD, or close it by hand.",
+                    *(id_, answer.error.code, ", ".join(answer.error.fields) or "no field named"),
+                )
+            elif account not in waiting:
+                waiting[account] = row
+                self._verdicts.again(row, answer.error, self._clock(), "write", kind)
+        self._leave(waiting.values())
 
     async def _write_object(self, object_: str, rows: Sequence[Row]) -> None:
         bulk_from = self._settings.writer.bulk_from_rows

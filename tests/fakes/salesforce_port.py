@@ -122,7 +122,7 @@ class SalesforcePort:
         wanted = Closing(("New Customer",), 4_000_000_000, {"StageName": "Closed Lost"})
         leaving = msgspec.structs.replace(account("cus_1"), closing=wanted)
         done = await closing.close(port, [row(leaving, 0, 0)], 1)
-        assert [(id_, answer.error) for id_, answer in done] == [(deal, None)]
+        assert [(it.id, it.account, it.answer.error) for it in done] == [(deal, "cus_1", None)]
         query = f"SELECT Id, StageName FROM Opportunity WHERE Account.{ID} IN ('cus_1')"  # noqa: S608
         (records,) = await port.query([query])
         assert {it["Id"]: it["StageName"] for it in records} == {deal: "Closed Lost", ours: "Qualification"}

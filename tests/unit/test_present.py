@@ -54,7 +54,7 @@ async def closed(**opportunity: Any) -> bool:
     id_ = fake.seed("Opportunity", **{**told, "CreatedDate": "2026-01-01T00:00:00.000+0000", **opportunity})
     (one,) = rows(Write("Account", ID, "cus_1", "cus_1", 1, {"Name": "Ada"}, (), closing=CLOSING))
     answers = await closing.close(fake, [one], 1)
-    assert all(answer.error is None for _, answer in answers)
+    assert all(it.answer.error is None for it in answers)
     return bool(fake.records["Opportunity"][id_]["StageName"] == "Closed Lost")
 
 
