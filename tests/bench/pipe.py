@@ -232,7 +232,7 @@ async def measure(brokers: str, folder: Path, *, events: int = 10_000, quiet: in
 
 
 async def _projector(bench: Bench, records: Sequence[Record]) -> tuple[float, float]:
-    """Its rate and its CPU over the backlog, which comes while it is ready and stopped: its start is not counted."""
+    """Its rate and its CPU over the backlog, which comes while it is ready and stopped, so without its start."""
     events = len(records)
     async with child(PROJECTOR, **bench.environment) as pid:
 

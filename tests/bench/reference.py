@@ -4,7 +4,8 @@ Each runs in a process of its own with topics and a group of its own, and first 
 stopped (SIGSTOP) while its topic is filled, and time and CPU are counted from when it goes on to the last record
 that came out: nobody's start is counted, and nobody has fetched anything before. A framework that is not done
 within the time limit is ended, and its rate is that of the events it passed. Afterwards what came out must be,
-event by event, what plain Python gives, and the changelog of a framework that was done must hold the same end state.
+event by event, what plain Python gives, and the changelog of a framework that was done must hold the same end
+state.
 """
 
 from __future__ import annotations
