@@ -230,8 +230,9 @@ def _warnings(plan: Plan, scenario: Scenario, asked: Any, oldest: dict[plans.Pla
     told = []
     if isinstance(asked, datetime) and oldest and asked.timestamp() * 1000 < min(oldest.values()):
         told.append(
-            f"The oldest record kept is of {when(min(oldest.values()))}; what came before it is gone from Kafka. "
-            f"`revstream backfill` asks Stripe for the last 30 days."
+            f"The oldest record kept is of {when(min(oldest.values()))}; what came before it is gone from Kafka "
+            f"and cannot be replayed. Stripe keeps events for 30 days and sends one again on request: "
+            f"stripe events resend EVENT --webhook-endpoint ENDPOINT."
         )
     if plan.skipped:
         told.append(f"{plan.skipped} records that nobody has read would be skipped for good.")

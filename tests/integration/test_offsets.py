@@ -136,14 +136,16 @@ async def test_what_is_not_in_the_log_is_refused_unless_asked_for(topics: str, t
     assert file.exists()
 
 
-async def test_a_time_older_than_the_log_names_the_backfill(topics: str, tmp_path: Path) -> None:
+async def test_a_time_older_than_the_log_says_what_can_be_done(topics: str, tmp_path: Path) -> None:
     await send(topics, customer("cus_1", OLD))
     await commit(topics, 1)
     words = ("--to-datetime", "2020-01-01T00:00:00Z", "--out", str(tmp_path / "plan.json"))
     code, told, _ = await revstream(topics, "offsets", "plan", *words)
     assert code == 0
     assert told["plan"]["moves"][0]["target"] == 0
-    assert any("backfill" in warning for warning in told["warnings"])
+    assert any(
+        "cannot be replayed" in warning and "stripe events resend" in warning for warning in told["warnings"]
+    )
 
 
 async def test_a_time_without_zone_is_misuse(topics: str) -> None:

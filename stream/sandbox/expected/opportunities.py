@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 from stream.sandbox.expected.customers import Record
@@ -101,12 +102,17 @@ _TYPES = {
 }
 
 
+def _two_decimals(amount: float) -> float:
+    """As Amount, which has two decimals in an org as delivered, keeps what some currencies have three of."""
+    return float(Decimal(repr(amount)).quantize(Decimal("0.01"), ROUND_HALF_UP))
+
+
 def _record(it: Subscription, movement: str, stage: str, at: int, minor: Fraction) -> Record:
     return {
         "StageName": stage,
         "CloseDate": date(at),
         "Type": _TYPES[movement],
-        "Amount": money(minor * 12, it.currency),
+        "Amount": _two_decimals(money(minor * 12, it.currency)),
         "Stripe_ARR__c": money(minor * 12, it.currency),
         "Stripe_MRR__c": money(minor, it.currency),
         "Stripe_Currency__c": it.currency.upper(),
