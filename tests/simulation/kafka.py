@@ -47,7 +47,7 @@ class Broker:
         self.logs: dict[Place, list[Stored]] = defaultdict(list)
         self.committed: dict[tuple[str, Place], tuple[int, str]] = {}
         self.generation: dict[str, int] = defaultdict(int)
-        self.grown = asyncio.Event()
+        self._news: dict[Place, asyncio.Event] = defaultdict(asyncio.Event)
         self._chance = chance
         self._before: dict[tuple[str, Place], tuple[int, str]] = {}
 
@@ -61,15 +61,14 @@ class Broker:
         log.append(
             Stored(record.topic, record.partition, len(log), record.key, record.value, tuple(record.headers))
         )
-        self.grown.set()
+        self._news[record.topic, record.partition].set()
         return len(log) - 1
 
-    async def wait(self) -> None:
-        """Until records have come since the last look."""
-        grown = self.grown
-        if grown.is_set():
-            self.grown = grown = asyncio.Event()
-        await grown.wait()
+    async def beyond(self, place: Place, offset: int) -> None:
+        """Until a record is there at an offset."""
+        while self.end(place) <= offset:
+            self._news[place].clear()
+            await self._news[place].wait()
 
     async def send(self, process: Process, records: Iterable[Record]) -> dict[Place, int]:
         """As `BatchProducer.send`: partition by partition, each as a whole."""

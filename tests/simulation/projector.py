@@ -151,7 +151,8 @@ class Projector:
         while True:
             chunk = self._broker.logs[place][offset : offset + self._chance.randint(1, 12)]
             if not chunk:
-                await asyncio.sleep(self._chance.uniform(0.05, 0.3))
+                await self._broker.beyond(place, offset)
+                await asyncio.sleep(self._chance.uniform(0.01, 0.3))
                 continue
             offset = chunk[-1].offset + 1
             await self._lanes.begin(partition, work, chunk, self._done(place, offset))

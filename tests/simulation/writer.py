@@ -106,8 +106,10 @@ class Writer:
         self.generation = -1
 
     async def _read(self, partition: int, offset: int) -> None:
+        place = (topics.SALESFORCE_WRITES, partition)
         while True:
-            for record in self.broker.logs[topics.SALESFORCE_WRITES, partition][offset : offset + 50]:
+            for record in self.broker.logs[place][offset : offset + 50]:
                 self._dispatcher.read(partition, record.offset, record.key, record.value, record.headers)
                 offset = record.offset + 1
             await asyncio.sleep(self._chance.uniform(0.02, 0.2))
+            await self.broker.beyond(place, offset)

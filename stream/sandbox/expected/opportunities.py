@@ -102,7 +102,7 @@ _TYPES = {
 }
 
 
-def _two_decimals(amount: float) -> float:
+def two_decimals(amount: float) -> float:
     """As Amount, which has two decimals in an org as delivered, keeps what some currencies have three of."""
     return float(Decimal(repr(amount)).quantize(Decimal("0.01"), ROUND_HALF_UP))
 
@@ -112,7 +112,7 @@ def _record(it: Subscription, movement: str, stage: str, at: int, minor: Fractio
         "StageName": stage,
         "CloseDate": date(at),
         "Type": _TYPES[movement],
-        "Amount": _two_decimals(money(minor * 12, it.currency)),
+        "Amount": two_decimals(money(minor * 12, it.currency)),
         "Stripe_ARR__c": money(minor * 12, it.currency),
         "Stripe_MRR__c": money(minor, it.currency),
         "Stripe_Currency__c": it.currency.upper(),
