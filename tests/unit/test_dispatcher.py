@@ -363,7 +363,9 @@ async def test_the_same_id_but_for_case_is_split_where_the_field_ignores_case() 
         desk.put(account("cus_a"), account("cus_A"))
         await desk.done()
     assert {result.outcome for result in desk.log.results} == {"created"}
-    assert [keys for _, keys in fake.sent] == [["cus_A", "cus_a"], ["cus_A"], ["cus_a"]]
+    together, *apart = [keys for _, keys in fake.sent]
+    assert together == ["cus_A", "cus_a"]
+    assert sorted(apart) == [["cus_A"], ["cus_a"]]  # two requests at once: either may be first
 
 
 def stranger(
