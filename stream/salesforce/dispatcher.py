@@ -241,10 +241,12 @@ class Dispatcher:
     async def _sleep(self) -> None:
         """Until a window closes, a row or lane may be tried again, or something happens."""
         now = self._clock()
-        # What came due while a window was under way has not been looked at yet.
-        times = [self._lanes.next_trial(self._looked), self._book.held_until(self._looked)]
-        if self._opened is not None and not self._holding:
-            times.append(self._closes(now))
+        times: list[float | None] = []
+        if not self._holding:  # else nothing may go whatever comes due, and `own` wakes us
+            # What came due while a window was under way has not been looked at yet.
+            times += self._lanes.next_trial(self._looked), self._book.held_until(self._looked)
+            if self._opened is not None:
+                times.append(self._closes(now))
         due = min((at for at in times if at is not None), default=None)
         if not self._wake.is_set():
             try:

@@ -10,7 +10,7 @@ from stream.records import REPLAY, Match, Write, encode
 from stream.salesforce.errors import Kind, RequestError
 from stream.salesforce.session import LoginError
 from stream.settings import CUSTOMER_ID_FIELD as ID
-from tests.fakes.desk import MemoryLog, at_work, settings
+from tests.fakes.desk import DEADLINE, QUICK, MemoryLog, at_work, settings
 from tests.fakes.salesforce import FakeSalesforce
 from tests.fakes.writes import account, contact
 
@@ -524,6 +524,39 @@ async def test_a_window_that_hangs_is_abandoned_without_a_commit() -> None:
         desk.own(0, 1, 2, 3)
         await desk.done()
     assert outcomes(desk.log) == [("Account:cus_1", "created")]
+
+
+async def test_without_partitions_a_trial_that_comes_due_is_left_alone() -> None:
+    class Glances(MemoryLog):
+        count = 0
+
+        def behind(self) -> int:
+            self.count += 1
+            return 0
+
+    called = asyncio.Event()
+
+    async def before(operation: str) -> None:
+        if operation == "upsert":
+            called.set()
+
+    log = Glances()
+    fake = FakeSalesforce()
+    fake.fail("upsert", times=1000)
+    fake.before = before
+    async with at_work(fake, log) as desk:
+        desk.put(account("cus_1"))
+        await asyncio.wait_for(called.wait(), DEADLINE)
+        await desk.dispatcher.give_up()  # ends the window, which closes the gate
+        assert desk.dispatcher.trouble == {"all": "away"}
+        log.count = 0
+        for _ in range(20):  # far longer than the gate stays closed
+            await asyncio.sleep(QUICK.away[1] / 4)
+        assert log.count <= 1, "it does not sleep: it looks for a window again and again"
+        fake.faults.clear()
+        desk.own(0)
+        (result,) = await desk.done()
+    assert result.outcome == "created"
 
 
 async def test_when_too_much_is_held_fetching_is_to_pause() -> None:
