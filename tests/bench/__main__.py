@@ -2,12 +2,15 @@
 
 Ratios and counts come first in the report, since they hold on other machines; rates are one run's record.
 `--quick` does a little of everything, to see that it works; its figures mean nothing, so no file is written.
+`--only stages` measures one part and prints its figures: for one's own before and after, in turn.
 """
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import click
@@ -43,52 +46,66 @@ QUICK = Size(1.0, 1, 10_000, {reference.OURS: 1, reference.QUIX: 1, reference.ST
 
 async def measure(size: Size, quix: Path | None) -> Figures:
     """Runs everything. Raises RuntimeError when a part lost, doubled or changed an event."""
+    return Figures(await _gateway(size), await _reference(size, quix), await _stages(size))
+
+
+async def _gateway(size: Size) -> gateway.Figures:
+    click.echo("The gateway beside a bare handler …", err=True)
+    async with _kafka() as (brokers, _):
+        await create_topics(Kafka(brokers=[brokers]))
+        return await gateway.measure(brokers, seconds=size.gateway_seconds, rounds=size.gateway_rounds)
+
+
+async def _reference(size: Size, quix: Path | None) -> reference.Figures:
+    click.echo("The reference work on three frameworks …", err=True)
+    async with _kafka() as (brokers, _):
+        return await reference.measure(
+            brokers,
+            events=size.reference_events,
+            rounds=size.reference_rounds,
+            quix=quix,
+            limit_seconds=size.reference_limit_seconds,
+        )
+
+
+async def _stages(size: Size) -> pipe.Figures:
+    click.echo("The real stages …", err=True)
+    async with _kafka() as (brokers, folder):
+        return await pipe.measure(brokers, folder, events=size.pipe_events, quiet=size.quiet_events)
+
+
+@asynccontextmanager
+async def _kafka() -> AsyncIterator[tuple[str, Path]]:
+    """A Kafka and a folder for each part, so that what one leaves behind is not in the next one's way."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        broker = await _broker(folder / "first")
+        broker = Broker(Path(name) / "kafka")
+        broker.launch()
         try:
-            await create_topics(Kafka(brokers=[broker.address]))
-            click.echo("The gateway beside a bare handler …", err=True)
-            hooks = await gateway.measure(
-                broker.address, seconds=size.gateway_seconds, rounds=size.gateway_rounds
-            )
-            click.echo("The reference work on three frameworks …", err=True)
-            work = await reference.measure(
-                broker.address,
-                events=size.reference_events,
-                rounds=size.reference_rounds,
-                quix=quix,
-                limit_seconds=size.reference_limit_seconds,
-            )
+            await asyncio.to_thread(broker.await_answer)
+            yield broker.address, Path(name)
         finally:
             broker.stop()
-        broker = await _broker(folder / "second")
-        try:
-            click.echo("The real stages …", err=True)
-            stages = await pipe.measure(
-                broker.address, folder, events=size.pipe_events, quiet=size.quiet_events
-            )
-        finally:
-            broker.stop()
-    return Figures(hooks, work, stages)
-
-
-async def _broker(folder: Path) -> Broker:
-    """A Kafka of its own, so that what one part leaves behind is not in the next one's way."""
-    broker = Broker(folder)
-    broker.launch()
-    await asyncio.to_thread(broker.await_answer)
-    return broker
 
 
 @click.command()
 @click.option("--quick", is_flag=True, help="A little of everything, without the report.")
-def main(quick: bool) -> None:
+@click.option("--only", type=click.Choice(["gateway", "reference", "stages"]), help="One part's figures.")
+def main(quick: bool, only: str | None) -> None:
     """Measures, prints the report and writes it to docs/benchmark.md."""
+    size = QUICK if quick else FULL
     quix = QUIX_PYTHON if QUIX_PYTHON.exists() else None
+    if only is not None:
+        parts = {
+            "gateway": lambda: _gateway(size),
+            "reference": lambda: _reference(size, quix),
+            "stages": lambda: _stages(size),
+        }
+        figures = uvloop.run(parts[only]())
+        click.echo(msgspec.json.format(msgspec.json.encode(figures)))
+        return
     if quix is None and not quick:
         raise click.ClickException("Quix Streams is not installed; `make bench` installs it and runs this.")
-    text = report(uvloop.run(measure(QUICK if quick else FULL, quix)))
+    text = report(uvloop.run(measure(size, quix)))
     click.echo(text)
     if not quick:
         REPORT.write_text(text)
