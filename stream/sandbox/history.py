@@ -17,12 +17,14 @@ from stream.settings import Kafka
 
 class History(msgspec.Struct):
     """Event IDs by what became of them. `kept` is ID → type; `confirmed` is ID → milliseconds from the gateway's
-    receipt to the first confirmation by Salesforce; `set_aside` are those of dead letters, counted by cause."""
+    receipt to the first confirmation by Salesforce; `set_aside` are those of dead letters, which are counted by
+    code. `refused` is routing key → record or event → code and message."""
 
     kept: dict[str, str] = {}
     confirmed: dict[str, int] = {}
     set_aside: set[str] = set()
     dead_letters: Counter[str] = msgspec.field(default_factory=Counter)
+    refused: dict[str, dict[str, str]] = {}
 
     def percentile(self, share: float) -> float | None:
         """Seconds from receipt to confirmation of that share of the confirmed events."""
@@ -38,6 +40,9 @@ async def read(kafka: Kafka) -> History:
         history.kept[headers["id"].decode()] = headers["type"].decode()
     for record in await _all(kafka, topics.SALESFORCE_RESULTS):
         result = decode_result(record.value)
+        if result.error is not None:
+            cause = f"{result.error.code}: {result.error.message}"
+            history.refused.setdefault(result.account, {})[result.key] = cause
         for event in result.events:
             if result.outcome == "dead-lettered":
                 history.set_aside.add(event.id)
@@ -47,9 +52,11 @@ async def read(kafka: Kafka) -> History:
     for record in await _all(kafka, topics.DEAD_LETTERS):
         headers = dict(record.headers)
         code, message = (headers.get(PREFIX + name, b"").decode() for name in ("code", "message"))
-        history.dead_letters[f"{code}: {message[:160]}"] += 1
+        history.dead_letters[code] += 1
         if identifier := headers.get("id"):
             history.set_aside.add(identifier.decode())
+            about = history.refused.setdefault((record.key or b"").decode(), {})
+            about[identifier.decode()] = f"{code}: {message}"
     return history
 
 

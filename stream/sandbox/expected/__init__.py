@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from stream.sandbox.expected import churn, money, opportunities, subscriptions
-from stream.sandbox.expected.customers import KEY, Record, account, contact, cut
-from stream.sandbox.stripe.identities import Identity
+from stream.sandbox.expected import ambiguous, churn, money, opportunities, subscriptions
+from stream.sandbox.expected.customers import KEY, Record, account, contact, known_before
 from stream.sandbox.stripe.objects import Customer
 from stream.sandbox.stripe.world import World
 
@@ -23,10 +22,12 @@ def customers(world: World) -> dict[str, Customer]:
 
 def records(world: World) -> dict[str, dict[str, Record]]:
     """By object and key: the fields that the record should have; None is an empty field. Accounts and Contacts have
-    the customer's routing key, Opportunities one made of what they say, all others their Stripe ID."""
-    known = customers(world)
-    lives = subscriptions.lives(world)
-    purses = money.purses(world)
+    the customer's routing key, Opportunities one made of what they say, all others their Stripe ID. Of customers
+    whom several records could be there is nothing."""
+    doubtful = ambiguous.identities(world).keys()
+    known = {key: it for key, it in customers(world).items() if key not in doubtful}
+    lives = {key: told for key, told in subscriptions.lives(world).items() if key in known}
+    purses = {key: purse for key, purse in money.purses(world).items() if key in known}
     return {
         "Account": {
             key: account(key, customer)
@@ -39,10 +40,10 @@ def records(world: World) -> dict[str, dict[str, Record]]:
         "Opportunity": opportunities.keyed(
             deal for key, told in lives.items() for deal in opportunities.deals(told)
         )
-        | churn.deals_now(earlier(world), lives),
+        | churn.deals_now([*earlier(world), *doubtful], lives),
         "Task": money.tasks(purses.values()),
         "Case": money.cases(purses.values()),
-        "CampaignMember": churn.members({key: told for key, told in lives.items() if key in known}),
+        "CampaignMember": churn.members(lives),
     }
 
 
@@ -50,24 +51,22 @@ def earlier(world: World) -> dict[str, tuple[Record, Record | None]]:
     """What Salesforce held before: by routing key of the customer whom it stands for, an Account and, where the
     customer is known by e-mail, its Contact."""
     known = customers(world)
-    return {who.key: _earlier(who) for who in world.identities if who.known and who.key in known}
-
-
-def _earlier(who: Identity) -> tuple[Record, Record | None]:
-    if who.known == "company":
-        website = f"https://www.{who.domain}/about"
-        return {"Name": cut(who.business_name or who.name, 255), "Website": website}, None
-    return {"Name": f"{who.company} (from before)"}, {"LastName": who.last, "Email": who.email}
+    doubtful = ambiguous.identities(world).keys()
+    return {
+        who.key: known_before(who)
+        for who in world.identities
+        if who.known and who.key in known and who.key not in doubtful
+    }
 
 
 def key_all(name: str, actual: Iterable[Record]) -> list[tuple[str, Record]]:
-    """The records that Salesforce holds, each with its key."""
+    """The records that Salesforce holds, each with its key; with its own ID where it is no customer's."""
     if name == "Opportunity":
         held = list(actual)
         ours = opportunities.keyed(record for record in held if record.get(STRIPE_ID))
         return [*ours.items(), *((record["Name"], record) for record in held if not record.get(STRIPE_ID))]
     key = STRIPE_ID if name in ("Task", "Case", "CampaignMember") else KEY
-    return [(str(record.get(key)), record) for record in actual]
+    return [(record.get(key) or record["Id"], record) for record in actual]
 
 
 def compare(

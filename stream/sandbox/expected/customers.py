@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stream.sandbox.stripe.identities import Identity
 from stream.sandbox.stripe.objects import Address, Customer
 
 Record = dict[str, Any]
@@ -48,6 +49,14 @@ def contact(key: str, it: Customer) -> Record:
         "Stripe_Delinquent__c": it.delinquent,
         "Stripe_Deleted__c": it.deleted,
     }
+
+
+def known_before(who: Identity) -> tuple[Record, Record | None]:
+    """What Salesforce held of them before: an Account and, where they are known by e-mail, its Contact."""
+    if who.known in ("company", "ambiguous-company"):
+        website = f"https://www.{who.domain}/about"
+        return {"Name": cut(who.business_name or who.name, 255), "Website": website}, None
+    return {"Name": f"{who.company} (from before)"}, {"LastName": who.last, "Email": who.email}
 
 
 def _before_at(it: Customer) -> str | None:
