@@ -4,7 +4,7 @@ VENV := .venv
 UV := $(VENV)/bin/uv
 RUN := $(VENV)/bin/revstream
 
-.PHONY: help setup demo test check bench sim docs lock clean
+.PHONY: help setup jars demo test check bench sim docs lock clean
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
 
@@ -38,8 +38,14 @@ check: $(VENV)/.dev ## format, lint and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 
-test: check ## lint, types and every test
-	$(VENV)/bin/pytest
+# Kafka's jars come before the tests that run on it, so that none of them waits for the network.
+jars: $(VENV)/.dev
+	$(VENV)/bin/python -c "from stream.kafka.broker import class_path; class_path()"
+
+# A file's tests stay together: they share a Kafka.
+WORKERS ?= 2
+test: check jars ## lint, types and every test; WORKERS=2
+	$(VENV)/bin/pytest -n $(WORKERS) --dist loadfile
 
 bench: $(VENV)/.bench ## side-by-side benchmark; ratios go to docs/benchmark.md
 	$(VENV)/bin/python -m tests.bench

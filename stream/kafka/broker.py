@@ -7,6 +7,7 @@ the broker process has it, not a second machine.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import signal
@@ -49,10 +50,13 @@ class BrokerError(Exception):
 def class_path() -> str:
     """Resolves Kafka's jars (the first time from Maven Central) and checks every one of them.
 
-    Raises BrokerError when a jar is missing, unknown or differs from its pinned SHA-256.
+    Of processes that start at once one resolves and the others wait: `jgo` takes a jar that another is still
+    writing for a whole one. Raises BrokerError when a jar is missing, unknown or differs from its pinned SHA-256.
     """
-    pinned = {name: digest for digest, name in map(str.split, SUMS.read_text().splitlines())}
-    jars = jgo.build(COORDINATES).all_jars
+    with SUMS.open() as sums:
+        fcntl.flock(sums, fcntl.LOCK_EX)
+        pinned = {name: digest for digest, name in map(str.split, sums)}
+        jars = jgo.build(COORDINATES).all_jars
     found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in jars}
     for name in sorted(pinned.keys() ^ found.keys()):
         raise BrokerError(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -91,6 +93,18 @@ def test_a_changed_jar_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(module, "SUMS", altered)
     with pytest.raises(BrokerError, match=r"SHA-256 .* pinned is 0000"):
         module.class_path.__wrapped__()
+
+
+def test_the_jars_are_fetched_by_one_process_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    build = module.jgo.build
+
+    def alone(coordinates: str) -> Any:
+        with module.SUMS.open() as sums, pytest.raises(BlockingIOError):
+            fcntl.flock(sums, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return build(coordinates)
+
+    monkeypatch.setattr(module.jgo, "build", alone)
+    assert module.class_path.__wrapped__() == module.class_path()
 
 
 def test_a_cluster_id_is_never_taken_for_an_option() -> None:
