@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from fractions import Fraction
 
 from agents.plans import every, name_of
-from agents.pricing import Money, Mrr
+from agents.pricing import Money, Mrr, parsed
 from agents.touched import Touched
 from stream.records import Reference, Scalar, Write
 from stream.settings import STRIPE_ID_FIELD
@@ -67,7 +67,7 @@ def _product(touched: Touched, item: Item) -> dict[str, Scalar]:
 
 def _unit(item: Item) -> float:
     """The list price of one unit and period; 0 for tiers, which have none."""
-    return float(Money(Fraction(item.price.unit_amount or 0), item.price.currency).rounded)
+    return float(Money(parsed(item.price.unit_amount or "0"), item.price.currency).rounded)
 
 
 def _write(

@@ -7,7 +7,6 @@ as Stripe names none, of the last payment's; `lifetime_values` has all currencie
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from fractions import Fraction
 from pathlib import Path
 
 import msgspec
@@ -35,7 +34,7 @@ class Paid(msgspec.Struct, frozen=True, order=True):
 
 def money(minor: int, currency: str) -> Money:
     """An amount in Stripe's minor units."""
-    return Money(Fraction(minor), currency)
+    return Money(minor, currency)
 
 
 def known(currency: str) -> bool:

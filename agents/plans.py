@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
-from agents.pricing import Money
+from agents.pricing import Money, parsed
 from stream.stripe.shapes import Price, Subscription
 
 _EVERY = {
@@ -28,7 +26,7 @@ def name_of(price: Price) -> str:
     if price.nickname:
         return price.nickname
     if price.unit_amount is not None:
-        amount = Money(Fraction(price.unit_amount), price.currency).text
+        amount = Money(parsed(price.unit_amount), price.currency).text
         return f"{amount} {every(price)}".strip()
     return price.id
 

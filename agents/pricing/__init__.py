@@ -14,9 +14,9 @@ from fractions import Fraction
 
 import msgspec
 
-from agents.pricing.costs import Unpriceable, cost, times_a_month
-from agents.pricing.discounts import Missing, Share, Taken, Unknown, in_force, of_customer, take
-from agents.pricing.money import Money
+from agents.pricing.costs import Cost, Unpriceable, cost, times_a_month
+from agents.pricing.discounts import Missing, Rebate, Share, Unknown, in_force, of_customer, take
+from agents.pricing.money import Exact, Money, parsed
 from agents.pricing.profiles import (
     NET,
     PROFILES,
@@ -47,18 +47,38 @@ __all__ = [
     "by_currency",
     "load_hook",
     "mrr",
+    "parsed",
 ]
 
 
+class Charge(msgspec.Struct, frozen=True):
+    """What a period of an item costs; `name` is what the item's price is called."""
+
+    name: str
+    cost: Cost
+
+    def says(self, monthly: Money) -> str:
+        """For a person: `Team: 3 × 120.00 USD per year = 360.00 USD, a month = 30.00 USD`."""
+        period = Money(self.cost.amount, monthly.currency)
+        said = f"{self.name}: {self.cost.arithmetic} {_every(self.cost.price)} {period.equals}"
+        return said if monthly == period else f"{said}, a month {monthly.equals}"
+
+
 class Line(msgspec.Struct, frozen=True):
-    """One step of the arithmetic: what it adds a month (discounts take away), and why, for a person.
+    """One step of the arithmetic: what it adds a month (discounts take away), and why.
 
     `item` is empty for a discount on the whole subscription.
     """
 
     item: str
     money: Money
-    says: str
+    why: Charge | Rebate | str
+
+    @property
+    def says(self) -> str:
+        """For a person. Nobody reads it of the thousands that a second of the projector makes, only of one that is
+        to be explained: so it is not written before it is asked for."""
+        return self.why if isinstance(self.why, str) else self.why.says(self.money)
 
 
 class Mrr(msgspec.Struct, frozen=True):
@@ -72,7 +92,7 @@ class Mrr(msgspec.Struct, frozen=True):
     @property
     def money(self) -> Money:
         """The MRR."""
-        return self.worth * (0 if self.not_counted else 1)
+        return Money(0, self.worth.currency) if self.not_counted else self.worth
 
     @property
     def arr(self) -> Money:
@@ -109,16 +129,16 @@ def mrr(
         share, line = _item(item, subscription, currency, lookup, at, hook, missing)
         lines.append(line)
         own = in_force(item.discounts, lookup, profile, at, missing, subscription.id)
-        lines += (_off(take(rebate, [share], currency, item.id), currency) for rebate in own)
+        lines += (Line(item.id, take(rebate, [share], currency), rebate) for rebate in own)
         shares.append(share)
     whole = of_customer(subscription, customer_discount)
     for rebate in in_force(whole, lookup, profile, at, missing, subscription.id):
         if rebate.coupon.applies_to:
             _find_products(shares, lookup, missing)
-        lines.append(_off(take(rebate, shares, currency), currency))
+        lines.append(Line("", take(rebate, shares, currency), rebate))
     if missing:
         return missing.known()
-    worth = sum((share.left for share in shares), Fraction(0))
+    worth = sum(share.left for share in shares)
     return Mrr(Money(worth, currency), tuple(lines), not_counted(subscription, profile, at))
 
 
@@ -149,23 +169,24 @@ def _item(
     price = item.price
     name = price.nickname or price.id
 
-    def brings(monthly: Fraction, says: str) -> tuple[Share, Line]:
-        cycles = times_a_month(price) if monthly and price.interval else Fraction(0)
-        return Share(item, price, monthly, cycles), Line(item.id, Money(monthly, currency), f"{name}: {says}")
+    def brings(monthly: Exact, why: Charge | str) -> tuple[Share, Line]:
+        cycles = times_a_month(price) if monthly and price.interval else 0
+        said = f"{name}: {why}" if isinstance(why, str) else why
+        return Share(item, price, monthly, cycles), Line(item.id, Money(monthly, currency), said)
 
     if in_trial(item, at):
-        return brings(Fraction(0), "in its own trial, brings nothing yet")
+        return brings(0, "in its own trial, brings nothing yet")
     if hook and (own := _asked(hook, Question(subscription, item, currency, at))) is not None:
         return brings(own, f"the pricing hook says {Money(own, currency).text} per month")
     if price.usage_type == "metered":
-        return brings(Fraction(0), "metered, nothing is known beforehand")
+        return brings(0, "metered, nothing is known beforehand")
     if price.interval is None:
-        return brings(Fraction(0), "not recurring")
+        return brings(0, "not recurring")
     if _lacks(price, currency):
         known = _fetched(price, lookup)
         if known is None:
             missing.prices.add(price.id)
-            return brings(Fraction(0), "not known yet")
+            return brings(0, "not known yet")
         price = known
         if _lacks(price, currency):
             raise Unpriceable(
@@ -173,12 +194,7 @@ def _item(
                 f"of subscription {subscription.id}."
             )
     period = cost(price, 1 if item.quantity is None else item.quantity, currency)
-    monthly = period.amount * times_a_month(price)
-    total = Money(period.amount, currency)
-    says = f"{period.arithmetic} {_every(price)} {total.equals}"
-    if monthly != period.amount:
-        says += f", a month {Money(monthly, currency).equals}"
-    return brings(monthly, says)
+    return brings(period.amount * times_a_month(price), Charge(name, period))
 
 
 def _find_products(shares: list[Share], lookup: Lookup, missing: Missing) -> None:
@@ -215,11 +231,6 @@ def _asked(hook: Hook, question: Question) -> Fraction | None:
             f"The pricing hook failed on price {question.item.price.id} of subscription "
             f"{question.subscription.id}: {type(error).__name__}: {error}."
         ) from error
-
-
-def _off(taken: Taken, currency: str) -> Line:
-    off = Money(-taken.amount, currency)
-    return Line(taken.item, off, f"{taken.says} {off.equals} per month")
 
 
 def _every(price: Price) -> str:

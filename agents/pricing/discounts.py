@@ -14,7 +14,7 @@ from fractions import Fraction
 import msgspec
 
 from agents.pricing.costs import Unpriceable
-from agents.pricing.money import Money
+from agents.pricing.money import Exact, Money, parsed
 from agents.pricing.profiles import Profile
 from stream.stripe.catalogue import Gone, Lookup
 from stream.stripe.shapes import Coupon, Discount, Item, Price, Subscription
@@ -59,16 +59,16 @@ class Rebate(msgspec.Struct, frozen=True):
         """Whether it is for a product."""
         return not self.coupon.applies_to or product in self.coupon.applies_to
 
-    def says(self, currency: str) -> str:
-        """For a person: `HALF: 50 % off until 2026-03-01`."""
+    def says(self, off: Money) -> str:
+        """For a person, of what it takes off a month: `HALF: 50 % off until 2026-03-01 = -10.00 USD per month`."""
         coupon = self.coupon
-        off = f"{coupon.percent_off} %"
+        told = f"{coupon.percent_off} %"
         if coupon.percent_off is None:
-            amount = coupon.amount_off.get(currency)
-            off = "nothing in this currency" if amount is None else Money(Fraction(amount), currency).text
+            amount = coupon.amount_off.get(off.currency)
+            told = "nothing in this currency" if amount is None else Money(amount, off.currency).text
         until = "" if self.end is None else f" until {datetime.fromtimestamp(self.end, UTC):%Y-%m-%d}"
         name = f"{coupon.name} ({coupon.id})" if coupon.name else coupon.id
-        return f"{name}: {off} off{until}"
+        return f"{name}: {told} off{until} {off.equals} per month"
 
 
 class Share(msgspec.Struct):
@@ -76,16 +76,8 @@ class Share(msgspec.Struct):
 
     item: Item
     price: Price
-    left: Fraction
-    cycles: Fraction
-
-
-class Taken(msgspec.Struct, frozen=True):
-    """What one discount took off, in minor units a month; of which item, or "" for the subscription."""
-
-    item: str
-    amount: Fraction
-    says: str
+    left: Exact
+    cycles: Exact
 
 
 def in_force(
@@ -138,20 +130,20 @@ def _as_redeemed(discount: Discount, lookup: Lookup) -> Coupon | None:
     )
 
 
-def take(rebate: Rebate, shares: list[Share], currency: str, item: str = "") -> Taken:
-    """Takes a rebate off what is left of the items that it covers."""
+def take(rebate: Rebate, shares: list[Share], currency: str) -> Money:
+    """Takes a rebate off what is left of the items that it covers. Gives what it took off a month, below zero."""
     covered = [share for share in shares if rebate.covers(share.price.product)]
-    before = sum((share.left for share in covered), Fraction(0))
+    before = sum(share.left for share in covered)
     if rebate.coupon.percent_off is not None:
-        rest = 1 - min(Fraction(rebate.coupon.percent_off) / 100, Fraction(1))
+        rest = 1 - min(Fraction(parsed(rebate.coupon.percent_off)) / 100, Fraction(1))
     else:
         # Per invoice; where intervals are mixed, per invoice of the shortest.
-        cycles = max((share.cycles for share in covered), default=Fraction(0))
+        cycles = max((share.cycles for share in covered), default=0)
         off = rebate.coupon.amount_off.get(currency, 0) * cycles
         rest = 1 - min(Fraction(off) / before, Fraction(1)) if before > 0 else Fraction(1)
     for share in covered:
         share.left *= rest
-    return Taken(item, before * (1 - rest), rebate.says(currency))
+    return Money(before * (rest - 1), currency)
 
 
 def of_customer(subscription: Subscription, customer: Discount | None) -> tuple[Discount, ...]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agents.pricing import NET, PROFILES, Mrr, Profile, mrr
+from agents.pricing import NET, PROFILES, Money, Mrr, Profile, mrr, parsed
+from agents.pricing.money import decimals
 from stream.stripe.catalogue import Entries
 from stream.stripe.shapes import Coupon, Item, Price, Subscription, Tier, TransformQuantity
 from tests.unit.pricing_cases import AT, fetched, item, redeemed, sub
@@ -110,3 +112,30 @@ def test_n_intervals_bring_an_nth(price: Price, quantity: int, count: int) -> No
 def test_more_of_a_flat_price_is_never_less(price: Price, quantity: int, more: int) -> None:
     few, many = worth(sub(item(price, quantity))), worth(sub(item(price, quantity + more)))
     assert few.money.minor <= many.money.minor
+
+
+whole = st.integers(-(10**12), 10**12)
+currencies = st.sampled_from(["usd", "jpy", "kwd", "isk"])
+
+
+@given(whole, currencies)
+def test_a_whole_number_is_as_good_as_a_fraction(minor: int, currency: str) -> None:
+    one, other = Money(minor, currency), Money(Fraction(minor), currency)
+    assert (one, one.exact, one.rounded, one.text) == (other, other.exact, other.rounded, other.text)
+
+
+@given(st.decimals(0, 10**12, places=6))
+def test_a_decimal_text_loses_nothing(amount: Decimal) -> None:
+    assert parsed(str(amount)) == Fraction(amount)
+    assert parsed(str(int(amount))) == int(amount)
+
+
+@given(whole, st.integers(1, 10**4), currencies)
+def test_what_is_shown_is_the_amount_or_says_that_it_is_not(minor: int, parts: int, currency: str) -> None:
+    money = Money(Fraction(minor, parts), currency)
+    unit = Fraction(1, 10 ** decimals(currency))
+    assert abs(Fraction(money.rounded) - money.exact) <= unit / 2
+    shown, exactly = money.text.removeprefix("≈ "), not money.text.startswith("≈")
+    told = Fraction(shown.partition(" ")[0].replace(",", ""))
+    assert (told == money.exact) is exactly
+    assert abs(told - money.exact) <= unit / 200
