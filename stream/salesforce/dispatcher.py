@@ -241,13 +241,7 @@ class Dispatcher:
     async def _sleep(self) -> None:
         """Until a window closes, a row or lane may be tried again, or something happens."""
         now = self._clock()
-        times: list[float | None] = []
-        if not self._holding:  # else nothing may go whatever comes due, and `own` wakes us
-            # What came due while a window was under way has not been looked at yet.
-            times += self._lanes.next_trial(self._looked), self._book.held_until(self._looked)
-            if self._opened is not None:
-                times.append(self._closes(now))
-        due = min((at for at in times if at is not None), default=None)
+        due = self._due(now)
         if not self._wake.is_set():
             try:
                 async with asyncio.timeout(None if due is None else max(0.0, due - now)):
@@ -256,6 +250,16 @@ class Dispatcher:
                 if self._opened is None:  # a trial: it need not wait for more rows
                     self._opened = _AT_ONCE
         self._wake.clear()
+
+    def _due(self, now: float) -> float | None:
+        """When something may go without anything happening before."""
+        if self._holding:
+            return None  # `own` wakes us
+        if self._opened is not None:
+            return self._closes(now)  # what comes due before goes with this window
+        # What came due while a window was under way has not been looked at yet.
+        times = self._lanes.next_trial(self._looked), self._book.held_until(self._looked)
+        return min((at for at in times if at is not None), default=None)
 
     def _closes(self, now: float) -> float:
         """When the open window closes: once it is full, or has waited for more rows. A backlog that is being read

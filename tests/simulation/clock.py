@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+# When a run begins, in seconds since 1970: the first of January 2026.
+BEGIN = 1_767_225_600.0
+
 
 class Stuck(Exception):
     """Nothing will ever happen again, and the run is not over."""
@@ -34,11 +37,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._jump = _Jump()
+        self.ahead = 0.0  # by how much the clocks are wrong
         super().__init__(self._jump)
         self.set_task_factory(_owned)
 
     def time(self) -> float:
         return self._jump.now
+
+    def wall(self) -> float:
+        """What the processes' clocks show, in seconds since 1970."""
+        return BEGIN + self._jump.now + self.ahead
 
 
 _process: contextvars.ContextVar[Process | None] = contextvars.ContextVar("process", default=None)
@@ -51,7 +59,7 @@ class Process:
     def __init__(self, name: str) -> None:
         self.name = name
         self.alive = True
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}  # in the order in which they began
 
     def run(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Starts work as this process' own."""
@@ -60,13 +68,13 @@ class Process:
         return context.run(asyncio.get_running_loop().create_task, work)
 
     def own(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
 
     def kill(self) -> None:
         """Ends it where it stands."""
         self.alive = False
-        for task in sorted(self._tasks, key=lambda task: task.get_name()):
+        for task in list(self._tasks):
             task.cancel()
 
 

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
+from unittest.mock import patch
 
 from stream import topics
 from stream.control import Orders, Replay, encode
@@ -22,7 +23,7 @@ from stream.sandbox.stripe.world import World
 from stream.settings import Settings
 from tests.fakes.salesforce import FakeSalesforce, no_answer
 from tests.lives import records
-from tests.simulation.clock import VirtualLoop
+from tests.simulation.clock import Stuck, VirtualLoop
 from tests.simulation.kafka import Broker, Group
 from tests.simulation.projector import SOURCES, Projector
 from tests.simulation.stripe import Stripe
@@ -331,26 +332,30 @@ def _kept(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def simulate(seed: int) -> Run:
-    """Plays one seed. Raises Wrong."""
+    """Plays one seed. Raises Wrong. Whatever it does, it does the same again: time and chance are its own."""
     loop = VirtualLoop()
+    chance = random.getstate()
+    random.seed(seed)
     asyncio.set_event_loop(loop)
     try:
-        run: Run | None = None
-
-        async def main() -> None:
-            nonlocal run
-            run = Run(seed)
-            await run.play()
-
-        try:
-            loop.run_until_complete(main())
-        finally:
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
-            with contextlib.suppress(BaseException):
-                loop.run_until_complete(asyncio.sleep(0))
-        assert run is not None
-        return run
+        with patch("time.monotonic", loop.time), patch("time.time", loop.wall):
+            return loop.run_until_complete(_play(seed))
     finally:
+        _end(loop)
         asyncio.set_event_loop(None)
         loop.close()
+        random.setstate(chance)
+
+
+async def _play(seed: int) -> Run:
+    run = Run(seed)
+    await run.play()
+    return run
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    """Whatever is still at work is not of interest any more."""
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    with contextlib.suppress(Stuck):
+        loop.run_until_complete(asyncio.sleep(0))

@@ -7,6 +7,8 @@ import asyncio
 import pytest
 
 from stream.records import REPLAY, Match, Write, encode
+from stream.salesforce import budget
+from stream.salesforce.budget import Usage
 from stream.salesforce.errors import Kind, RequestError
 from stream.salesforce.session import LoginError
 from stream.settings import CUSTOMER_ID_FIELD as ID
@@ -557,6 +559,33 @@ async def test_without_partitions_a_trial_that_comes_due_is_left_alone() -> None
         desk.own(0)
         (result,) = await desk.done()
     assert result.outcome == "created"
+
+
+async def test_a_trial_that_comes_due_while_a_window_gathers_rows_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = 0
+
+    def linger(usage: Usage | None, base: float) -> float:
+        nonlocal looks
+        looks += 1
+        return base
+
+    monkeypatch.setattr(budget, "linger", linger)
+    fake = FakeSalesforce()
+    fake.fail("upsert")
+    config = settings(writer={"linger_seconds": 20 * QUICK.away[0]})
+    async with at_work(fake, config=config) as desk:
+
+        async def before(operation: str) -> None:
+            if operation == "upsert" and not desk.log.writes[1]:
+                desk.put(account("cus_2"), partition=1)  # opens a window, and then the gate closes
+
+        fake.before = before
+        desk.put(account("cus_1"))
+        await desk.done()
+    assert fake.calls["upsert"] == 2, "both go with the window that was open"
+    assert looks < 20, "it does not sleep: it looks for a window again and again"
 
 
 async def test_when_too_much_is_held_fetching_is_to_pause() -> None:
