@@ -7,6 +7,7 @@ reason, without being parsed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import msgspec
@@ -36,13 +37,13 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes]]: ...
 
 
-class State(msgspec.Struct, frozen=True):
+class State(msgspec.Struct, frozen=True, dict=True):
     """All that is remembered of one customer: its rows of the two tables."""
 
     mapping: CustomerMapping = CustomerMapping()
     subscriptions: Subscriptions = Subscriptions()
 
-    @property
+    @cached_property
     def version(self) -> int:
         """The newest Stripe `created` (epoch seconds) that is folded in; 0 for a customer never heard of."""
         told = [held.created for held in self.subscriptions.by_id.values()]

@@ -19,7 +19,7 @@ from agents.declines import in_words
 from agents.events import CHARGE, INVOICE, Event
 from agents.payments import known, money, of
 from agents.pricing import Money
-from agents.touched import Touched
+from agents.touched import Touched, once
 from stream.records import Notice, Owner, Scalar, Write
 from tables import payments
 from tables.payments import TROUBLES, Bill, Payment, Trouble
@@ -180,6 +180,7 @@ class Risk(msgspec.Struct, frozen=True):
     next_attempt: int | None = None
 
 
+@once
 def risk(touched: Touched) -> Risk | None:
     """None for an Account that is not at risk."""
     still = [one for one in owed(touched) if one.open and one.bill.left > 0]

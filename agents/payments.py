@@ -14,7 +14,7 @@ import msgspec
 from agents.activities import day
 from agents.events import CHARGE, MONEY, REFUNDS, Event
 from agents.pricing import Money
-from agents.touched import Refusal, Touched
+from agents.touched import Refusal, Touched, once
 from stream.records import Scalar
 from tables import payments
 from tables.payments import Payments
@@ -87,12 +87,14 @@ def _overdrawn(touched: Touched, event: Event) -> Refusal | None:
 # The Account
 
 
+@once
 def lifetime(touched: Touched) -> dict[str, Money]:
     """Lifetime value by currency."""
     sums = payments.lifetime(of(touched))
     return {currency: money(minor, currency) for currency, minor in sorted(sums.items()) if known(currency)}
 
 
+@once
 def last(touched: Touched) -> Paid | None:
     """The newest payment: a charge that took something, or an invoice that was paid outside of Stripe."""
     held = of(touched)

@@ -127,12 +127,9 @@ class Steps:
         fetched: dict[str, Entry] = {}
         while keys:
             wanted = projector.emit(folded, keys, self._stock.lookup, self._settings, emitted)
-            told = await asyncio.gather(
-                *(
-                    patiently(partial(self._stock.fetch, unknown, account_of(key.decode())))
-                    for key, unknown in wanted.items()
-                )
-            )
+            # Many customers of one chunk wait for the same.
+            asked = {(unknown, account_of(key.decode())) for key, unknown in wanted.items()}
+            told = await asyncio.gather(*(patiently(partial(self._stock.fetch, *one)) for one in asked))
             fetched |= {key: entry for entries in told for key, entry in entries.items()}
             keys = wanted.keys()
         return fetched

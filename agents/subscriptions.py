@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 
 from agents import plans
 from agents.pricing import Money, Mrr, Unknown, by_currency
-from agents.touched import Touched
+from agents.touched import Touched, Wanted, once
 from agents.worth import worth
 from stream.records import Scalar
-from stream.stripe.shapes import Price, Subscription
+from stream.stripe.shapes import Price, Product, Subscription
 
 # The rest has ended, or has not begun.
 RUNNING = frozenset({"trialing", "active", "past_due", "unpaid", "paused"})
@@ -25,6 +25,7 @@ def _all(touched: Touched) -> list[Subscription]:
     return [held.newest.body for held in touched.state.subscriptions.by_id.values()]
 
 
+@once
 def running(touched: Touched) -> list[Subscription]:
     """The subscriptions that have begun and not ended."""
     return [it for it in _all(touched) if it.status in RUNNING]
@@ -37,6 +38,7 @@ def value(touched: Touched, it: Subscription) -> Mrr:
     return worth(touched, it, touched.state.version, discount)
 
 
+@once
 def _main(touched: Touched) -> Subscription | None:
     """The one that brings most; of equal ones the newest; the last that was there when none runs."""
     alive = running(touched)
@@ -45,6 +47,7 @@ def _main(touched: Touched) -> Subscription | None:
     return max(_all(touched), key=lambda it: (it.ended_at or it.created or 0, it.id), default=None)
 
 
+@once
 def totals(touched: Touched) -> dict[str, Money]:
     """MRR by currency; a currency in which nothing comes in any more has 0."""
     told = by_currency(value(touched, it) for it in _all(touched) if it.currency)
@@ -89,11 +92,29 @@ def _of_main(tell: Callable[[Touched, Subscription], Scalar]) -> Callable[[Touch
     return told
 
 
+@once
+def _products(touched: Touched) -> dict[str, Product | None]:
+    """Of the one that brings most: the products of its prices, as they now are and as far as Stripe tells them.
+    Raises Wanted, of all that have not been asked for."""
+    main = _main(touched)
+    told: dict[str, Product | None] = {}
+    wanted: list[str] = []
+    for item in main.items if main else ():
+        try:
+            told[item.price.id] = touched.lookup.product(item.price.id)
+        except Wanted as want:
+            wanted += want.unknown.prices
+    if wanted:
+        raise Wanted(Unknown(prices=tuple(sorted(set(wanted)))))
+    return told
+
+
 def _plan(touched: Touched, it: Subscription) -> str:
-    """The products' names as they now are, where Stripe tells them; else as `agents.plans` says."""
+    """The products' names; else as `agents.plans` says."""
+    products = _products(touched)
     names = []
     for item in it.items:
-        product = touched.lookup.product(item.price.id)
+        product = products[item.price.id]
         names.append(product.name if product and product.name else plans.name_of(item.price))
     return " + ".join(dict.fromkeys(names))[:255] or it.id
 
@@ -107,7 +128,7 @@ def _tier(touched: Touched, it: Subscription) -> str | None:
 
 
 def _tier_of(touched: Touched, price: Price) -> str | None:
-    product = touched.lookup.product(price.id)
+    product = _products(touched)[price.id]
     told = price.metadata.get("tier") or (product.metadata.get("tier") if product else None)
     return told or price.lookup_key or price.nickname
 

@@ -8,6 +8,8 @@ is told by the events themselves. So neither depends on the order in which event
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cached_property, wraps
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -18,8 +20,10 @@ from stream.settings import Settings
 from stream.stripe.catalogue import Lookup
 from stream.stripe.shapes import Subscription
 
+T = TypeVar("T")
 
-class Touched(msgspec.Struct, frozen=True):
+
+class Touched(msgspec.Struct, frozen=True, dict=True):
     """One customer that events of a chunk are about. `key` is its routing key.
 
     `state` is what is remembered after these events; `lookup` what is known of the account's catalogue.
@@ -33,8 +37,10 @@ class Touched(msgspec.Struct, frozen=True):
     # What a subscription is worth is asked for by many fields: by its identity, the moment, and whether the
     # customer has a discount. The subscription is held, so that its identity is not another's.
     worths: dict[tuple[int, int, bool], tuple[Subscription, Mrr]] = {}
+    # What else many fields ask for: see `once`.
+    told: dict[Callable[[Touched], Any], Any] = {}
 
-    @property
+    @cached_property
     def refs(self) -> tuple[EventRef, ...]:
         """The events by their names, as a record carries them."""
         return tuple(event.ref for event in self.events)
@@ -42,6 +48,19 @@ class Touched(msgspec.Struct, frozen=True):
     def about(self, *families: str) -> tuple[Event, ...]:
         """The events of these families."""
         return tuple(event for event in self.events if event.family in families)
+
+
+def once(tell: Callable[[Touched], T]) -> Callable[[Touched], T]:
+    """What follows from a touched customer, for many fields: worked out when the first of them asks."""
+
+    @wraps(tell)
+    def told(touched: Touched) -> T:
+        if tell not in touched.told:
+            touched.told[tell] = tell(touched)
+        known: T = touched.told[tell]
+        return known
+
+    return told
 
 
 class Refusal(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import IntEnum
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Generic, TypeVar
 
@@ -41,21 +42,28 @@ class Telling(msgspec.Struct, Generic[T], frozen=True, gc=False):
     before: str = ""
 
 
-class Versioned(msgspec.Struct, Generic[T], frozen=True):
-    """An object with the tellings of its newest second. `created` is Stripe's, in epoch seconds."""
+class Versioned(msgspec.Struct, Generic[T], frozen=True, dict=True):
+    """An object with the tellings of its newest second. `created` is Stripe's, in epoch seconds.
+
+    What the tellings come to is asked for by every field of a record, and takes a digest of each telling.
+    """
 
     created: int
     tellings: tuple[Telling[T], ...]
 
-    @property
+    @cached_property
+    def _last(self) -> Telling[T] | None:
+        return _newest(self.tellings)
+
+    @cached_property
     def newest(self) -> Telling[T]:
         """The telling that holds. Where the events cannot tell (`ambiguous`), the one with the highest ID."""
-        return _newest(self.tellings) or max(self.tellings, key=lambda t: (t.rank, t.event_id))
+        return self._last or max(self.tellings, key=lambda t: (t.rank, t.event_id))
 
     @property
     def ambiguous(self) -> bool:
         """Whether only a fetch can tell which of several same-second tellings is the newest."""
-        return _newest(self.tellings) is None
+        return self._last is None
 
     @property
     def deleted(self) -> bool:

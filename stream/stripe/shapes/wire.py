@@ -39,6 +39,7 @@ class _Event(msgspec.Struct):
 
 
 _event = msgspec.json.Decoder(_Event).decode
+_hash = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def event_data(body: bytes) -> tuple[msgspec.Raw, dict[str, Any] | None]:
@@ -51,17 +52,17 @@ def before(raw: msgspec.Raw | bytes, previous: dict[str, Any]) -> bytes:
     """The object as it was before an update: `previous_attributes` laid over the object.
 
     Hashes are laid over key by key and arrays whole, as Stripe documents it; a null in `metadata` is a key
-    that was not there.
+    that was not there. All that did not change is only copied.
     """
-    return msgspec.json.encode(_overlay(msgspec.json.decode(raw), previous))
+    return msgspec.json.encode(_overlay(_hash(raw), previous))
 
 
-def _overlay(base: dict[str, Any], previous: dict[str, Any], inside: str = "") -> dict[str, Any]:
-    merged = dict(base)
+def _overlay(base: dict[str, msgspec.Raw], previous: dict[str, Any], inside: str = "") -> dict[str, Any]:
+    merged: dict[str, Any] = dict(base)
     for name, value in previous.items():
-        held = base.get(name)
-        if isinstance(value, dict) and isinstance(held, dict):
-            merged[name] = _overlay(held, value, name)
+        held = bytes(base.get(name, b""))
+        if isinstance(value, dict) and held.startswith(b"{"):
+            merged[name] = _overlay(_hash(held), value, name)
         elif value is None and inside == "metadata":
             merged.pop(name, None)
         else:
