@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -47,7 +48,8 @@ class Child(msgspec.Struct, frozen=True):
 class Supervisor:
     """Keeps children running until `stop()`, which ends them in the order they were added, and Kafka last.
 
-    `failed` is set when a child ends for a setting that is wrong or missing, which no restart mends.
+    `failed` is set when a child ends for a setting that is wrong or missing, which no restart mends. `restarts`
+    counts by name how often one was started again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -56,6 +58,7 @@ class Supervisor:
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._keepers: dict[str, asyncio.Task[None]] = {}
         self._stopping: set[str] = set()
+        self.restarts: Counter[str] = Counter()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def start_kafka(self, broker: Broker) -> None:
@@ -124,6 +127,7 @@ class Supervisor:
             pause = (
                 FIRST_PAUSE if time.monotonic() - began > STEADY_SECONDS else min(2 * pause, LONGEST_PAUSE)
             )
+            self.restarts[child.name] += 1
             log.warning("The %s ended with %d; it is started again in %.1f s.", child.name, code, pause)
             await asyncio.sleep(pause)
 
@@ -131,6 +135,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(FIRST_PAUSE)
             if broker.pid is None:
+                self.restarts["kafka"] += 1
                 log.warning("Kafka ended; it is started again.")
                 broker.launch()
                 await asyncio.to_thread(broker.await_answer)

@@ -11,9 +11,10 @@ import msgspec
 from agents.events import Kept, State
 from agents.projector import Emitted, Folded, emit, fold_chunk, settle
 from stream.records import Notice, Write
+from stream.sandbox.expected import money
 from stream.sandbox.stripe import render
 from stream.sandbox.stripe.book import StripeEvent
-from stream.sandbox.stripe.objects import Discount, Price, Subscription, Thing, key_of
+from stream.sandbox.stripe.objects import Customer, Discount, Price, Subscription, Thing, key_of
 from stream.sandbox.stripe.world import World
 from stream.settings import Settings
 from stream.stripe import envelope, routing, shapes
@@ -28,6 +29,18 @@ API_VERSION = "2026-10-28.endive"
 def records(events: Iterable[StripeEvent]) -> list[Kept]:
     """The events as the gateway puts them on the topic, all in one partition."""
     return [_record(event, offset) for offset, event in enumerate(events)]
+
+
+def rerouted(world: World) -> list[Kept]:
+    """The events as they lie once the strays among them have found their customers; guests' are left out."""
+    told = []
+    for event, record in zip(world.events, records(world.events), strict=True):
+        owner = money.customer_of(event.thing, world)
+        if owner is not None:
+            told.append(msgspec.structs.replace(record, key=owner.encode()))
+        elif isinstance(event.thing, Customer):
+            told.append(record)
+    return told
 
 
 def _record(event: StripeEvent, offset: int) -> Kept:

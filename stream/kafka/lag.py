@@ -66,9 +66,10 @@ class LagWatch:
                 log.warning("The lag cannot be measured: %s", type(error).__name__)
             await asyncio.sleep(EVERY_SECONDS)
 
-    async def measure(self, group: str) -> dict[TopicPartition, tuple[int, int]]:
-        """By partition: records behind, and the offset of the first of them."""
-        partitions = await self._partitions(*GROUPS[group])
+    async def measure(self, group: str, *names: str) -> dict[TopicPartition, tuple[int, int]]:
+        """By partition: records behind, and the offset of the first of them. Of the topics that the group reads, or
+        of those named."""
+        partitions = await self._partitions(*(names or GROUPS[group]))
         if not partitions:  # nobody has created the topics yet
             return {}
         committed = await self._admin.list_consumer_group_offsets(group, partitions=partitions)

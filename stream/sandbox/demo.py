@@ -9,20 +9,18 @@ import tempfile
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
 from stream import stages, topics
 from stream.kafka.lag import LagWatch
-from stream.sandbox import expected, history
-from stream.sandbox.expected import ambiguous, money
+from stream.sandbox import report
+from stream.sandbox.ends import SlackEnd, SmtpEnd
 from stream.sandbox.expected.churn import CAMPAIGN
-from stream.sandbox.seed import Seeded, seed
+from stream.sandbox.seed import seed
 from stream.sandbox.stripe.api import StripeApiServer
 from stream.sandbox.stripe.delivery import Delivery, Manner, deliver
 from stream.sandbox.stripe.identities import Mixture
@@ -65,6 +63,8 @@ async def play(demo: Demo) -> int:
         )
         log_to_stderr(settings)
         stripe = await stack.enter_async_context(StripeApiServer(world, key=API_KEY))
+        slack = await stack.enter_async_context(SlackEnd())
+        mail = await stack.enter_async_context(SmtpEnd())
         org = stages.local_org(folder / "salesforce")
         environment = {
             **org.environment,
@@ -72,6 +72,7 @@ async def play(demo: Demo) -> int:
             "STRIPE_API_KEY": API_KEY,
             "STRIPE_API_BASE": stripe.url,
             "CHURN_CAMPAIGN": CAMPAIGN,
+            **_channels(world, slack, mail),
             "REVSTREAM_STATE_DIR": str(folder),
             **{f"{name}_LISTEN": stages.free_address() for name in _LISTENERS},
         }
@@ -86,26 +87,44 @@ async def play(demo: Demo) -> int:
         console.print(
             f"webhooks    http://{addresses.gateway}/webhooks/stripe\nKafka       {addresses.kafka}"
         )
+        console.print("Slack, mail here, of what is long over, too (NOTIFY_OLDEST_HOURS, NOTIFY_PER_MINUTE)")
         for name, address in addresses.internal.items():
             console.print(f"{name:<11} http://{address}/metrics")
         before = await seed(http, org.url, world)
         delivery = await _deliver(console, demo, world, addresses.gateway)
         kafka = Kafka(**{**settings.kafka.model_dump(), "brokers": [addresses.kafka]})
         await _settled(kafka)
-        report = await _report(http, org.url, kafka, demo, world, delivery, before)
-        _show(console, report)
+        told = {"Slack": slack.texts, "mail": mail.whole}
+        found = await report.judge(http, org.url, kafka, world, delivery, before)
+        found["told"] = report.told(world, told, supervisor.restarts["notifier"])
+        report.show(console, found)
         if demo.as_json:
-            print(json.dumps(report), flush=True)
+            print(json.dumps({"customers": demo.customers, "seed": demo.seed, **found}), flush=True)
         if demo.keep:
             console.print("Everything goes on until Ctrl-C.")
-            await _told()
-    return 0 if _agrees(report) else 1
+            await _until_told()
+    return 0 if report.agrees(found) else 1
 
 
 _LISTENERS = ("GATEWAY", "GATEWAY_METRICS", "PROJECTOR_METRICS", "WRITER_METRICS", "NOTIFY_METRICS")
 
 
-async def _told() -> None:
+def _channels(world: World, slack: SlackEnd, mail: SmtpEnd) -> dict[str, str]:
+    """Settings that have people told here: of every day that is played, each thing by a message of its own."""
+    days = (time.time() - world.start) / 86_400
+    return {
+        "NOTIFY_SLACK_WEBHOOK_URL": slack.url,
+        "NOTIFY_SMTP_HOST": "127.0.0.1",
+        "NOTIFY_SMTP_PORT": str(mail.port),
+        "NOTIFY_SMTP_SECURITY": "none",
+        "NOTIFY_MAIL_FROM": "revstream@demo.example",
+        "NOTIFY_MAIL_TO": "success@demo.example",
+        "NOTIFY_OLDEST_HOURS": str(24 * (int(days) + 2)),
+        "NOTIFY_PER_MINUTE": "1000000",
+    }
+
+
+async def _until_told() -> None:
     told = asyncio.Event()
     for ending in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(ending, told.set)
@@ -132,8 +151,15 @@ async def _deliver(console: Console, demo: Demo, world: World, gateway: str) -> 
         )
 
 
+_READERS = (
+    (topics.PROJECTOR_GROUP,),
+    (topics.WRITER_GROUP,),
+    (topics.NOTIFIER_GROUP, topics.NOTICES),
+)
+
+
 async def _settled(kafka: Kafka) -> None:
-    """Waits until both groups have committed all there is. Raises TimeoutError that says how much is left."""
+    """Waits until all groups have committed all there is. Raises TimeoutError that says how much is left."""
     watch = LagWatch(kafka)
     await watch.start()
     deadline = time.monotonic() + SETTLE_SECONDS
@@ -141,104 +167,11 @@ async def _settled(kafka: Kafka) -> None:
     try:
         while quiet < 2:  # twice in a row: what one group commits may be new to the other
             left = 0
-            for group in (topics.PROJECTOR_GROUP, topics.WRITER_GROUP):
-                left += sum(behind for behind, _ in (await watch.measure(group)).values())
+            for group, *names in _READERS:
+                left += sum(behind for behind, _ in (await watch.measure(group, *names)).values())
             quiet = quiet + 1 if left == 0 else 0
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{left} records are still not worked on after {SETTLE_SECONDS:.0f} s.")
             await asyncio.sleep(0.3)
     finally:
         await watch.stop()
-
-
-async def _report(
-    http: aiohttp.ClientSession,
-    url: str,
-    kafka: Kafka,
-    demo: Demo,
-    world: World,
-    delivery: Delivery,
-    before: Seeded,
-) -> dict[str, Any]:
-    told = await history.read(kafka)
-    salesforce = {}
-    for name, records in expected.records(world).items():
-        records |= ambiguous.untouched(before.doubtful.get(name, {}))
-        async with http.get(f"{url}/sandbox/records/{name}") as answer:
-            answer.raise_for_status()
-            held = expected.key_all(name, await answer.json())
-            actual, wrong = expected.compare(records, held, before.kept.get(name, {}))
-        salesforce[name] = {
-            "expected": len(records),
-            "actual": actual,
-            "wrong": len(wrong),
-            "examples": wrong[:5],
-        }
-    async with http.get(f"{url}/sandbox/state") as answer:
-        calls = (await answer.json())["api_usage"]["used"]
-    refused, wrongly = ambiguous.set_aside(world, told.refused)
-    accounted = told.confirmed.keys() | told.set_aside
-    # What another workflow or none is about makes no record, but it is kept all the same.
-    ours = {id_ for id_, type_ in told.kept.items() if type_.rpartition(".")[0] in _FAMILIES}
-    ours |= told.kept.keys() & {event.id for event in world.events if money.concerns(event, world)}
-    lost = (delivery.accepted_ids - told.kept.keys()) | (ours - accounted)
-    return {
-        "customers": demo.customers,
-        "seed": demo.seed,
-        "events": len(world.events),
-        "events_sent": delivery.sent,
-        "events_accepted": len(delivery.accepted_ids),
-        "events_applied": len(told.confirmed),
-        "events_ignored": len(told.kept.keys() - accounted),
-        "undelivered": len(delivery.undelivered),
-        "dead_letters": told.dead_letters.total(),
-        "dead_letter_causes": dict(told.dead_letters.most_common()),
-        "set_aside": {
-            "expected": len(ambiguous.identities(world)),
-            "actual": refused,
-            "wrong": len(wrongly),
-            "examples": wrongly[:5],
-        },
-        "lost": len(lost),
-        "salesforce": salesforce,
-        "api_calls": calls,
-        "end_to_end_seconds": {"p50": told.percentile(0.5), "p99": told.percentile(0.99)},
-    }
-
-
-# What a workflow is about.
-_FAMILIES = ("customer", "customer.subscription")
-
-
-def _rows(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The final table."""
-    return {**report["salesforce"], "customers set aside": report["set_aside"]}
-
-
-def _agrees(report: dict[str, Any]) -> bool:
-    return not (report["undelivered"] or report["lost"]) and all(
-        told["wrong"] == 0 and told["actual"] == told["expected"] for told in _rows(report).values()
-    )
-
-
-def _show(console: Console, report: dict[str, Any]) -> None:
-    table = Table("Salesforce", "expected", "actual", "wrong")
-    for name, told in _rows(report).items():
-        table.add_row(name, str(told["expected"]), str(told["actual"]), str(told["wrong"]))
-    console.print(table)
-    for name, told in _rows(report).items():
-        for line in told["examples"]:
-            console.print(f"{name} {line}", markup=False)
-    causes = ", ".join(f"{code} {count}" for code, count in report["dead_letter_causes"].items())
-    took = report["end_to_end_seconds"]
-    console.print(
-        f"{report['events_accepted']} of {report['events']} events accepted in {report['events_sent']} requests, "
-        f"{report['events_applied']} applied, {report['events_ignored']} without a workflow, "
-        f"{report['dead_letters']} dead letters{f' ({causes})' if causes else ''}, {report['lost']} lost; "
-        f"{report['api_calls']} API calls; "
-        f"received to confirmed: p50 {took['p50']} s, p99 {took['p99']} s."
-    )
-    if report["set_aside"]["expected"]:
-        console.print(
-            "Set aside is who could be several of Salesforce's records: nobody guesses (MATCHING_SEVERAL)."
-        )

@@ -17,11 +17,11 @@ from stream.notify.mail import Mail
 from stream.notify.port import Channel, Message, Parcel, Undelivered, Why
 from stream.notify.slack import Slack
 from stream.salesforce.session import Session
+from stream.sandbox.ends import SlackEnd, SmtpEnd
 from stream.sandbox.salesforce import Fault, LocalSalesforce, certificate
 from stream.settings import CUSTOMER_ID_FIELD, Notify, Salesforce, SettingError
 from tests.fakes.channel import FakeChannel
 from tests.fakes.channel_port import TEXT, ChannelPort
-from tests.fakes.ends import SlackEnd, SmtpEnd
 from tests.fakes.notices import notice, parcel
 
 MESSAGE = Message("Payment failed", TEXT)

@@ -68,7 +68,7 @@ def pid_of(name: str, state: Path) -> int:
     return processes[name]
 
 
-def check(outcome: bytes) -> None:
+def check(outcome: bytes, killed: str) -> None:
     report: dict[str, Any] = json.loads(outcome.splitlines()[-1])
     assert report["lost"] == report["undelivered"] == 0
     assert report["events_accepted"] == report["events"]
@@ -80,6 +80,12 @@ def check(outcome: bytes) -> None:
     assert report["set_aside"]["expected"] == 1
     assert report["salesforce"]["Account"]["expected"] == 39 + 2
     assert report["dead_letter_causes"].keys() == {"ambiguous_match", "parent_missing"}
+    assert report["told"].keys() == {"Slack", "mail"}
+    for told in report["told"].values():
+        assert told["wrong"] == 0, told["examples"]
+        assert told["actual"] + told["cut_off"] == told["expected"] > 0
+        # A notifier that dies leaves the message untold that it had marked.
+        assert told["cut_off"] <= (killed in ("notifier", "kafka"))
 
 
 # With a price book every Opportunity has products, and Salesforce sums up its Amount.
@@ -88,7 +94,14 @@ PRODUCTS = {"OPPORTUNITIES_PRICEBOOK": identifiers.make("01s", 1)}
 
 @pytest.mark.parametrize(
     ("killed", "settings"),
-    [("nothing", {}), ("gateway", {}), ("projector", PRODUCTS), ("writer", PRODUCTS), ("kafka", {})],
+    [
+        ("nothing", {}),
+        ("gateway", {}),
+        ("projector", PRODUCTS),
+        ("writer", PRODUCTS),
+        ("notifier", {}),
+        ("kafka", {}),
+    ],
 )
 async def test_the_final_table_agrees_whatever_is_killed(
     tmp_path: Path, killed: str, settings: dict[str, str]
@@ -100,4 +113,4 @@ async def test_the_final_table_agrees_whatever_is_killed(
         outcome, errors = await process.communicate()
         print(read, errors.decode())
     assert process.returncode == 0
-    check(outcome)
+    check(outcome, killed)

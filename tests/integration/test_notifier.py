@@ -21,11 +21,11 @@ from stream.kafka.batches import BatchProducer, Record
 from stream.notify.marks import Marks
 from stream.notify.notifier import notifier
 from stream.records import Notice
+from stream.sandbox.ends import SlackEnd, SmtpEnd
 from stream.sandbox.salesforce import LocalSalesforce
 from stream.settings import CUSTOMER_ID_FIELD, Kafka, SettingError, Settings, load
 from stream.stages import free_address
 from stream.topics import NOTICES, NOTIFIER_GROUP
-from tests.fakes.ends import SlackEnd, SmtpEnd
 from tests.fakes.notices import notice, parcel
 
 DEADLINE = 60.0

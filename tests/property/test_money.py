@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import random
 
-import msgspec
 import pytest
 
-from agents.events import Kept
 from stream.sandbox.expected import money
 from stream.sandbox.stripe.objects import Customer
 from stream.sandbox.stripe.world import World
-from tests.lives import Projector, played, records
+from tests.lives import Projector, played, rerouted
 
 LIVES, BATCH = 300, 25
-
-
-def rerouted(world: World) -> list[Kept]:
-    """The events as they lie once the strays among them have found their customers; guests' are left out."""
-    told = []
-    for event, record in zip(world.events, records(world.events), strict=True):
-        owner = money.customer_of(event.thing, world)
-        if owner is not None:
-            told.append(msgspec.structs.replace(record, key=owner.encode()))
-        elif isinstance(event.thing, Customer):
-            told.append(record)
-    return told
 
 
 def differences(world: World, projector: Projector) -> list[str]:

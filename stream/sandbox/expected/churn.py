@@ -35,7 +35,8 @@ def left(told: Iterable[Told]) -> Subscription | None:
     return max((it for it in paid if it.ended_at), key=lambda it: (it.ended_at or 0, it.id), default=None)
 
 
-def _reason(it: Subscription) -> str:
+def reason(it: Subscription) -> str:
+    """Why it ended, for a person."""
     why = it.cancellation
     if why.reason == "payment_failed":
         return "Involuntary: payment failed"
@@ -53,7 +54,7 @@ def account(told: list[Told]) -> Record:
         return {"Stripe_Customer_Status__c": name} | dict.fromkeys(_FIELDS)
     lost = money(worth(it), it.currency)
     return {"Stripe_Customer_Status__c": "Churned"} | dict(
-        zip(_FIELDS, (date(it.ended_at or 0), _reason(it), lost), strict=True)
+        zip(_FIELDS, (date(it.ended_at or 0), reason(it), lost), strict=True)
     )
 
 
@@ -85,7 +86,7 @@ def deals_now(keys: Iterable[str], lives: Mapping[str, list[Told]]) -> dict[str,
             lost = it is not None and kind == "upsell"
             found[f"{key} {kind}"] = {
                 "StageName": "Closed Lost" if lost else "Qualification",
-                "Stripe_Loss_Reason__c": _reason(it) if it is not None and lost else None,
+                "Stripe_Loss_Reason__c": reason(it) if it is not None and lost else None,
             }
     return found
 

@@ -27,7 +27,7 @@ from stream.sandbox.stripe.objects import (
 from stream.sandbox.stripe.world import World
 
 DAY = 86_400
-_FAILURES = ("invoice.payment_failed", "invoice.payment_action_required")
+FAILURES = ("invoice.payment_failed", "invoice.payment_action_required")
 _STATUSES = {"won": "Closed", "lost": "Closed"}
 _WORDS = {"open": "is open", "paid": "is paid", "void": "was voided", "uncollectible": "was written off"}
 
@@ -61,7 +61,7 @@ def purses(world: World) -> dict[str, Purse]:
             case Subscription():
                 purse.subscriptions.append(thing)
     for event in world.events:
-        if event.type in _FAILURES and isinstance(event.thing, Invoice):
+        if event.type in FAILURES and isinstance(event.thing, Invoice):
             owner = key_of(event.account, event.thing.customer)
             found[owner].failures[event.thing.id] = (event.created, event.thing.attempt_count)
     return found
@@ -99,7 +99,7 @@ def account(customer: Customer, purse: Purse) -> Record:
     own = customer.currency or (last.currency if last else "usd")
     return {
         "Stripe_Lifetime_Value__c": money(Fraction(values.get(own, 0)), own),
-        "Stripe_Lifetime_Values__c": "; ".join(_text(values[it], it) for it in sorted(values)) or None,
+        "Stripe_Lifetime_Values__c": "; ".join(text(values[it], it) for it in sorted(values)) or None,
         "Stripe_Last_Payment_Date__c": date(last.created) if last else None,
         "Stripe_Last_Payment_Amount__c": money(Fraction(last.amount), last.currency) if last else None,
         **_risk(purse),
@@ -141,7 +141,7 @@ def tasks(found: Iterable[Purse]) -> dict[str, Record]:
 
 def _invoice(it: Invoice) -> Record:
     at = it.paid_at or it.voided_at or it.uncollectible_at or it.finalized_at or it.created
-    subject = f"Invoice {it.number} {_WORDS[it.status]}: {_text(it.amount_due, it.currency)}"
+    subject = f"Invoice {it.number} {_WORDS[it.status]}: {text(it.amount_due, it.currency)}"
     return {"Subject": subject, "Status": "Completed", "Priority": "Normal", "ActivityDate": date(at)}
 
 
@@ -166,6 +166,7 @@ def cases(found: Iterable[Purse]) -> dict[str, Record]:
     }
 
 
-def _text(minor: int, currency: str) -> str:
+def text(minor: int, currency: str) -> str:
+    """An amount as people read it: `1,200.50 EUR`."""
     places = pricing_decimals(currency)
     return f"{money(Fraction(minor), currency):,.{places}f} {currency.upper()}"

@@ -31,19 +31,20 @@ def deals(told: list[Told]) -> Iterable[Record]:
     """Those of one customer."""
     for one in told:
         yield _business(one, told)
-        yield from _changes(one)
+        yield from changes(one)
         if ending := _ending(one, told):
             yield ending
 
 
-def _start(one: Told) -> Subscription | None:
+def start(one: Told) -> Subscription | None:
+    """As it was taken up, if it was."""
     return next((step.after for step in one.steps if step.after.status in TAKEN_UP), None)
 
 
 def _business(one: Told, told: list[Told]) -> Record:
-    now, start = one.now, _start(one)
-    if start is not None:
-        at, stage, it = max(start.created, start.trial_end or 0), "Closed Won", start
+    now, begun = one.now, start(one)
+    if begun is not None:
+        at, stage, it = max(begun.created, begun.trial_end or 0), "Closed Won", begun
     elif now.status in ("canceled", "incomplete_expired"):
         at, stage, it = now.ended_at or 0, "Closed Lost", now
     elif now.status in ("trialing", "paused"):
@@ -58,7 +59,7 @@ def _newness(one: Told, told: list[Told]) -> str:
     earlier = [
         other.now
         for other in told
-        if _start(other) and (other.now.created, other.now.id) < (me.created, me.id)
+        if start(other) and (other.now.created, other.now.id) < (me.created, me.id)
     ]
     if not earlier:
         return "new"
@@ -66,7 +67,8 @@ def _newness(one: Told, told: list[Told]) -> str:
     return "additional" if still else "reactivation"
 
 
-def _changes(one: Told) -> Iterable[Record]:
+def changes(one: Told) -> Iterable[Record]:
+    """What it brought more or less, and its renewals."""
     for step in one.steps:
         before, after = step.before, step.after
         if before is None or after.status == "canceled":
@@ -83,9 +85,9 @@ def _changes(one: Told) -> Iterable[Record]:
 
 def _ending(one: Told, told: list[Told]) -> Record | None:
     now, over = one.now, one.now.ended_at
-    if over is None or _start(one) is None:
+    if over is None or start(one) is None:
         return None
-    others = [other.now for other in told if other is not one and _start(other)]
+    others = [other.now for other in told if other is not one and start(other)]
     still = any(it.created <= over and (it.ended_at is None or it.ended_at > over) for it in others)
     movement, stage = ("contraction", "Closed Won") if still else ("churn", "Closed Lost")
     return _record(now, movement, stage, over, -worth(now))

@@ -1,4 +1,4 @@
-"""The far ends of channels: real HTTP and SMTP servers on loopback."""
+"""The far ends of the notifier's channels: Slack and a mail server on loopback, which go wrong on demand."""
 
 from __future__ import annotations
 
@@ -13,6 +13,12 @@ from aiohttp import web
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
 from stream.notify.port import Why
+
+
+def _abort(transport: Any) -> None:
+    """Cuts a connection off, if there still is one."""
+    if transport is not None:
+        transport.abort()
 
 
 class SlackEnd:
@@ -60,8 +66,8 @@ class SlackEnd:
         body = await request.json()
         self.bodies.append(body)
         self.texts.append(body["text"])
-        if why is Why.UNSURE and request.transport is not None:
-            request.transport.abort()
+        if why is Why.UNSURE:
+            _abort(request.transport)
         return web.Response(text=self.answer)
 
 
@@ -100,8 +106,7 @@ class SmtpEnd:
         if self._server is not None:
             self._server.close()
             for served in self._served:
-                if served.transport is not None:
-                    served.transport.abort()
+                _abort(served.transport)
             await self._server.wait_closed()
             self._server = None
 
@@ -123,12 +128,17 @@ class SmtpEnd:
             return "451 try again later"
         if why is Why.NEVER:
             return "554 not wanted"
-        content = envelope.content
-        assert isinstance(content, bytes)
+        content = envelope.original_content or b""
         self.mails.append((envelope, email.message_from_bytes(content, policy=email.policy.default)))
         if why is Why.UNSURE:
-            server.transport.abort()
+            _abort(server.transport)
         return "250 OK"
+
+    @property
+    def whole(self) -> list[str]:
+        """Every mail that was taken: its subject, and its text from the next line on. A long subject begins in its
+        header's second line, after a blank."""
+        return [f"{mail['Subject'].strip()}\n{mail.get_content()}" for _, mail in self.mails]
 
     def texts(self) -> list[str]:
         return [mail.get_content().replace("\r\n", "\n") for _, mail in self.mails]
