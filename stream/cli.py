@@ -87,6 +87,13 @@ def explain(event_file: str, as_json: bool) -> None:
     _stage("agents.explain", event_file, *(["--json"] if as_json else []))
 
 
+@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def rebuild(words: tuple[str, ...]) -> None:
+    """Folds the tables anew from the log, and finds the records that come out otherwise."""
+    _stage("agents.rebuild", *words)
+
+
 @main.group()
 def topics() -> None:
     """The Kafka topics that the stages need."""

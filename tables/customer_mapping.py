@@ -10,6 +10,7 @@ import msgspec
 
 from stream.records import Result
 from stream.stripe.shapes import Customer
+from tables import payments, versions
 from tables.payments import Payments
 from tables.versions import Telling, Versioned, fold
 
@@ -60,6 +61,20 @@ def told(mapping: CustomerMapping, created: int, telling: Telling[Customer]) -> 
     """After one more customer event; the same object when it tells nothing new."""
     customer = fold(mapping.customer, created, telling)
     return mapping if customer is mapping.customer else msgspec.structs.replace(mapping, customer=customer)
+
+
+def refetched(log: CustomerMapping, held: CustomerMapping) -> CustomerMapping:
+    """A customer of whom a log tells everything, with what no log tells: Salesforce's records and what Stripe was
+    once asked."""
+    customer = versions.refetched(log.customer, held.customer)
+    return msgspec.structs.replace(held, customer=customer, payments=log.payments)
+
+
+def retold(log: CustomerMapping, held: CustomerMapping) -> CustomerMapping:
+    """What is held of a customer, with what a log, which may lack the beginning, tells no older of."""
+    customer = versions.retold(log.customer, held.customer)
+    told = payments.retold(log.payments, held.payments)
+    return msgspec.structs.replace(held, customer=customer, payments=told)
 
 
 def confirmed(mapping: CustomerMapping, result: Result) -> CustomerMapping:

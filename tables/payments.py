@@ -338,6 +338,33 @@ def _worst(trouble: Trouble) -> tuple[int, int, int]:
     return trouble.at, trouble.attempt, _TROUBLE[trouble.kind]
 
 
+def retold(log: Payments, held: Payments) -> Payments:
+    """What is held, with each object of its windows as a log tells it that may lack the beginning, where that is no
+    older. What is settled stays: nobody can tell whether such a log has all of it."""
+    windows = {}
+    for kind in (*_COUNTED, "warnings"):
+        told: Window[Any] = getattr(log, kind)
+        known: Window[Any] = getattr(held, kind)
+        by_id = dict(known.by_id)
+        for id_, one in told.by_id.items():
+            if _no_older(one, by_id[id_]) if id_ in by_id else one.body.created > known.before:
+                by_id[id_] = one
+        windows[kind] = Window(by_id, known.before)
+    troubles = dict(held.troubles)
+    for id_, trouble in log.troubles.items():
+        if id_ in windows["invoices"].by_id and (
+            id_ not in troubles or _worst(trouble) >= _worst(troubles[id_])
+        ):
+            troubles[id_] = trouble
+    newest = max(held.newest, log.newest)
+    return msgspec.structs.replace(held, **windows, troubles=troubles, newest=newest)
+
+
+def _no_older(one: Told[Any], other: Told[Any]) -> bool:
+    """Of one second the other telling may be missing in a log, so what is further in its life stays."""
+    return (one.at, _progress(one.body)) >= (other.at, _progress(other.body))
+
+
 # Counting
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 import msgspec
 
 from stream.stripe.shapes import Subscription
+from tables import versions
 from tables.versions import Rank, Telling, Versioned, fold
 
 # The subscription has been taken up: an invoice was to be paid, or is.
@@ -65,6 +66,26 @@ def _earlier(start: Start | None, created: int, telling: Telling[Subscription]) 
 
 def _moment(start: Start) -> tuple[int, Rank, str]:
     return start.created, start.rank, start.event_id
+
+
+def refetched(log: Subscriptions, held: Subscriptions) -> Subscriptions:
+    """What a log tells in full, with what Stripe was once asked."""
+    by_id = dict(log.by_id)
+    for id_, known in held.by_id.items():
+        if (one := versions.refetched(log.by_id.get(id_), known)) is not None:
+            by_id[id_] = one
+    return Subscriptions(by_id, log.starts)
+
+
+def retold(log: Subscriptions, held: Subscriptions) -> Subscriptions:
+    """Each subscription as a log tells it that may lack the beginning, where that is no older than what is held."""
+    by_id, starts = dict(held.by_id), dict(held.starts)
+    for id_, told in log.by_id.items():
+        by_id[id_] = versions.retold(told, held.by_id.get(id_)) or told
+    for id_, start in log.starts.items():
+        if id_ not in starts or _moment(start) <= _moment(starts[id_]):
+            starts[id_] = start
+    return Subscriptions(by_id, starts)
 
 
 def mentions(value: bytes, account: str | None, keys: Collection[str]) -> bool:

@@ -90,6 +90,25 @@ def fold(state: Versioned[T] | None, created: int, telling: Telling[T]) -> Versi
     return Versioned(created, tuple(together[-MAX_TELLINGS:]))
 
 
+def refetched(log: Versioned[T] | None, held: Versioned[T] | None) -> Versioned[T] | None:
+    """What a log tells of an object, with what Stripe was once asked of it, which no log tells."""
+    for telling in held.tellings if held else ():
+        if held and telling.rank == Rank.FETCHED:
+            log = fold(log, held.created, telling)
+    return log
+
+
+def retold(log: Versioned[T] | None, held: Versioned[T] | None) -> Versioned[T] | None:
+    """An object as a log tells it, if that is all that is held of it or newer; else as it is held."""
+    told = refetched(log, held)
+    if told is None or held is None:
+        return told or held
+    known, newest = (held.deleted, held.created), (told.deleted, told.created)
+    names = {telling.event_id for telling in told.tellings}
+    complete = newest == known and all(telling.event_id in names for telling in held.tellings)
+    return told if newest > known or complete else held
+
+
 def _newest(tellings: tuple[Telling[T], ...]) -> Telling[T] | None:
     last = tellings[-1]
     if len(tellings) == 1 or last.rank >= Rank.FETCHED:

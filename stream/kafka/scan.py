@@ -61,10 +61,10 @@ async def scan(kafka: Kafka, topic: str, wanted: Mapping[int, tuple[int, int]]) 
         quiet = time.monotonic()
         while left:
             for tp, records in (await reader.getmany(*left, timeout_ms=POLL_MS)).items():
-                quiet = time.monotonic()
                 for record in records:
                     if record.offset < left[tp]:
                         yield record
+                quiet = time.monotonic()  # who takes the records may take long
             # A position moves past records that compaction has removed.
             left = {tp: until for tp, until in left.items() if await reader.position(tp) < until}
             if time.monotonic() - quiet > QUIET_SECONDS:

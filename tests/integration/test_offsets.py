@@ -22,7 +22,7 @@ DEADLINE = 30.0
 OLD = 1_700_000_000
 
 
-async def revstream(brokers: str, *words: str) -> tuple[int, Any, str]:
+async def revstream(brokers: str, *words: str, within: float = DEADLINE) -> tuple[int, Any, str]:
     """Exit code, standard output as JSON, standard error."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -34,7 +34,7 @@ async def revstream(brokers: str, *words: str) -> tuple[int, Any, str]:
         stderr=asyncio.subprocess.PIPE,
         env={"KAFKA_BROKERS": brokers, "KAFKA_PARTITIONS": str(PARTITIONS), "PATH": ""},
     )
-    out, error = await asyncio.wait_for(process.communicate(), DEADLINE)
+    out, error = await asyncio.wait_for(process.communicate(), within)
     return process.returncode or 0, json.loads(out) if out else None, error.decode()
 
 

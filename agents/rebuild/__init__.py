@@ -1,0 +1,1 @@
+"""`revstream rebuild`: the tables folded anew from the log, and what that changes."""
