@@ -8,6 +8,7 @@ after: a change told by two events is one movement.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from hashlib import blake2b
 from typing import Literal
 
@@ -46,22 +47,38 @@ Change = Literal["new", "expansion", "contraction", "churn", "reactivation", "no
 _PAYING = frozenset({"active", "past_due"})
 
 
-class Movement(msgspec.Struct, frozen=True):
-    """One thing that happened. `at` is Stripe's time in epoch seconds.
+class Movement(msgspec.Struct, frozen=True, dict=True):
+    """One thing that happened to a subscription: how it was (None: it was not there), how it is, and what each is
+    worth. `at` is Stripe's time in epoch seconds."""
 
-    `renewed` says that a new period began, which may come along with anything else. `change` is what it means
-    for MRR: from nothing is `new` for a subscription that had not been taken up, else `reactivation`.
-    """
-
-    id: str
-    subscription: str
-    kind: Kind
-    change: Change
+    was: Subscription | None
+    now: Subscription
     at: int
     before: Mrr | None
     after: Mrr
-    renewed: bool = False
-    period_start: int | None = None
+
+    @property
+    def id(self) -> str:
+        """A name that both tellings of one change have, and no other change."""
+        facts = [self.at, None if self.was is None else _facts(self.was), _facts(self.now)]
+        digest = blake2b(msgspec.json.encode(facts), digest_size=6).hexdigest()
+        return f"{self.now.id}:{digest}"
+
+    @property
+    def kind(self) -> Kind:
+        """What was changed, in the field's words."""
+        return _kind(self.was, self.now, self.before, self.after)
+
+    @cached_property
+    def change(self) -> Change:
+        """What it means for MRR: from nothing is `new` for a subscription that had not been taken up, else
+        `reactivation`."""
+        return _change(self.was, self.before, self.after)
+
+    @property
+    def renewed(self) -> bool:
+        """Whether a new period began, which may come along with anything else."""
+        return self.was is not None and _renewed(self.was, self.now)
 
 
 def movement(event: Event, value: Callable[[Subscription, int], Mrr]) -> Movement | None:
@@ -80,19 +97,7 @@ def movement(event: Event, value: Callable[[Subscription, int], Mrr]) -> Movemen
             before = as_it_ran(after)
         case _:
             return None
-    was, now = (value(before, at) if before else None), value(after, at)
-    renewed = before is not None and _renewed(before, after)
-    return Movement(
-        id=_name(before, after, at),
-        subscription=after.id,
-        kind=_kind(before, after, was, now),
-        change=_change(before, was, now),
-        at=at,
-        before=was,
-        after=now,
-        renewed=renewed,
-        period_start=after.period_start,
-    )
+    return Movement(before, after, at, value(before, at) if before else None, value(after, at))
 
 
 def as_it_ran(ended: Subscription) -> Subscription:
@@ -210,13 +215,6 @@ def _prices(it: Subscription) -> tuple[str, ...]:
 
 def _intervals(it: Subscription) -> set[tuple[str | None, int]]:
     return {(item.price.interval, item.price.interval_count) for item in it.items}
-
-
-def _name(before: Subscription | None, after: Subscription, at: int) -> str:
-    """A name that both tellings of one change have, and no other change."""
-    facts = [at, None if before is None else _facts(before), _facts(after)]
-    digest = blake2b(msgspec.json.encode(facts), digest_size=6).hexdigest()
-    return f"{after.id}:{digest}"
 
 
 def _facts(it: Subscription) -> list[object]:

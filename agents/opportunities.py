@@ -183,9 +183,10 @@ def _happened(moved: Movement, event: Event, names: Opportunities) -> Iterable[D
         change = moved.after.money + moved.before.money * -1
         yield Deal(moved.id, body, moved.change, "won", moved.at, change * 12, change, moved.at)
     every = {item.price.interval for item in body.items}
-    if moved.renewed and "renewal" in names.movements and every & set(names.renewal_intervals):
-        mrr, id_ = moved.after.money, f"{body.id}:renewal:{moved.period_start}"
-        at, whole = moved.period_start or moved.at, moved.after if mrr.minor else None
+    if "renewal" in names.movements and not every.isdisjoint(names.renewal_intervals) and moved.renewed:
+        began, mrr = body.period_start, moved.after.money
+        id_ = f"{body.id}:renewal:{began}"
+        at, whole = began or moved.at, moved.after if mrr.minor else None
         yield Deal(id_, body, "renewal", "won", at, mrr * 12, mrr, moved.at, whole)
 
 

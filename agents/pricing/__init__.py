@@ -128,8 +128,8 @@ def mrr(
     for item in subscription.items:
         share, line = _item(item, subscription, currency, lookup, at, hook, missing)
         lines.append(line)
-        own = in_force(item.discounts, lookup, profile, at, missing, subscription.id)
-        lines += (Line(item.id, take(rebate, [share], currency), rebate) for rebate in own)
+        for rebate in in_force(item.discounts, lookup, profile, at, missing, subscription.id):
+            lines.append(Line(item.id, take(rebate, [share], currency), rebate))
         shares.append(share)
     whole = of_customer(subscription, customer_discount)
     for rebate in in_force(whole, lookup, profile, at, missing, subscription.id):
@@ -138,7 +138,7 @@ def mrr(
         lines.append(Line("", take(rebate, shares, currency), rebate))
     if missing:
         return missing.known()
-    worth = sum(share.left for share in shares)
+    worth = sum([share.left for share in shares])
     return Mrr(Money(worth, currency), tuple(lines), not_counted(subscription, profile, at))
 
 

@@ -28,16 +28,16 @@ class Unpriceable(Exception):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """So many units (or packs) at one amount each, and a flat amount: decimal texts in minor units."""
+    """So many units (or packs) at one amount each, and a flat amount, in minor units."""
 
     units: int
-    unit: str
-    flat: str = "0"
+    unit: Exact
+    flat: Exact = 0
 
     @property
     def amount(self) -> Exact:
         """What it comes to."""
-        return self.units * parsed(self.unit) + parsed(self.flat)
+        return self.units * self.unit + self.flat
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ class Cost(msgspec.Struct, frozen=True):
     @property
     def amount(self) -> Exact:
         """In minor units."""
-        return sum(part.amount for part in self.parts)
+        return sum([part.amount for part in self.parts])
 
     @property
     def arithmetic(self) -> str:
@@ -65,8 +65,8 @@ class Cost(msgspec.Struct, frozen=True):
         return f"{packs} × {self._each(self.parts[0])}"
 
     def _each(self, part: Part) -> str:
-        unit, flat = Money(parsed(part.unit), self.currency), Money(parsed(part.flat), self.currency)
-        return f"{unit.text} + {flat.text} flat" if flat.minor else unit.text
+        each = Money(part.unit, self.currency).text
+        return f"{each} + {Money(part.flat, self.currency).text} flat" if part.flat else each
 
 
 def times_a_month(price: Price) -> Exact:
@@ -90,7 +90,7 @@ def cost(price: Price, quantity: int, currency: str) -> Cost:
     packs = _packs(price, quantity)
     parts: tuple[Part, ...]
     if price.billing_scheme != "tiered":
-        parts = () if unit is None else (Part(packs, unit),)
+        parts = () if unit is None else (Part(packs, parsed(unit)),)
     elif price.tiers_mode == "volume":
         parts = (_volume(price, tiers, packs),)
     elif _graduated(price):
@@ -128,7 +128,7 @@ def _volume(price: Price, tiers: tuple[Tier, ...], quantity: int) -> Part:
     """The whole quantity at the price of the tier that it falls into, and that tier's flat amount."""
     for tier in tiers:
         if tier.up_to is None or quantity <= tier.up_to:
-            return Part(quantity, tier.unit_amount or "0", tier.flat_amount or "0")
+            return _part(quantity, tier)
     raise _no_last_tier(price, quantity)
 
 
@@ -142,12 +142,16 @@ def _by_tier(price: Price, tiers: tuple[Tier, ...], quantity: int) -> Iterator[P
         if quantity <= below and below > 0:
             return
         within = (quantity if tier.up_to is None else min(quantity, tier.up_to)) - below
-        yield Part(within, tier.unit_amount or "0", tier.flat_amount or "0")
+        yield _part(within, tier)
         if tier.up_to is None:
             return
         below = tier.up_to
     if quantity > below:
         raise _no_last_tier(price, quantity)
+
+
+def _part(units: int, tier: Tier) -> Part:
+    return Part(units, parsed(tier.unit_amount or "0"), parsed(tier.flat_amount or "0"))
 
 
 def _no_last_tier(price: Price, quantity: int) -> Unpriceable:

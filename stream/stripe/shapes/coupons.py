@@ -136,6 +136,8 @@ def discount(raw: msgspec.Raw | bytes) -> Discount:
 
 def discounts(single: _Discount | None, listed: list[str | _Discount] | None) -> tuple[Discount, ...]:
     """The discounts of an object that has them in a list, one by itself, or both for the same, in order."""
+    if single is None and not listed:
+        return ()
     shaped = [Discount(id=d) if isinstance(d, str) else d.shaped() for d in listed or ()]
     if single is not None:
         alone = single.shaped()
