@@ -106,7 +106,7 @@ def _charges(touched: Touched) -> Iterable[Write]:
             # It has left the window, so this is its end, but for what is given back later.
             last = max(told, key=lambda event: event.ref.created)
             it, version = payments.payment(last.object, last.ref.created), last.ref.created
-            given = it.refunded
+            given = max(it.refunded - it.released, 0)
         if it is not None and known(it.currency):
             yield activities.write(
                 touched, charge(id_, it, given), events, version, _object(touched, activities.CHARGE)
@@ -115,7 +115,7 @@ def _charges(touched: Touched) -> Iterable[Write]:
 
 def charge(id_: str, it: Payment, given: int) -> Activity:
     """What is told of a payment, of which so much was given back."""
-    amount = money(it.amount, it.currency)
+    amount = money(it.taken or it.amount, it.currency)
     card = " ".join(part for part in (it.brand, it.last4) if part)
     subject = f"Payment of {amount.text}"
     lines = [f"Status: {it.status}"]
@@ -123,6 +123,9 @@ def charge(id_: str, it: Payment, given: int) -> Activity:
         subject += f" failed: {in_words(it.decline)}" if it.decline else " failed"
     elif it.status == "pending":
         subject += " is on its way"
+    elif it.taken < it.amount:
+        subject += "" if it.taken else " authorised, not captured"
+        lines.append(f"Authorised: {money(it.amount, it.currency).text}")
     if given:
         back = money(min(given, it.taken), it.currency).text
         subject += f", {back} given back"

@@ -65,7 +65,8 @@ class Bill(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Payment(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A charge: `taken` is what was captured, `refunded` what it says was given back of that."""
+    """A charge: `taken` is what was captured, `refunded` what it says was given back. Of that `released` was never
+    captured."""
 
     currency: str
     status: str
@@ -78,6 +79,7 @@ class Payment(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     last4: str | None = None
     invoice: str | None = None
     intent: str | None = None
+    released: int = 0
 
 
 class GivenBack(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -210,12 +212,13 @@ def payment(it: Charge, at: int) -> Payment:
         created=it.created or at,
         amount=it.amount,
         taken=it.amount_captured if succeeded else 0,
-        refunded=it.amount_refunded if succeeded and it.amount_captured else 0,
+        refunded=it.amount_refunded if succeeded and (it.amount_captured or it.released) else 0,
         decline=it.decline if it.status == "failed" else None,
         brand=it.brand,
         last4=it.last4,
         invoice=it.invoice,
         intent=it.payment_intent,
+        released=it.released,
     )
 
 
@@ -318,11 +321,23 @@ def _put(payments: Payments, kind: str, id_: str, at: int, body: Any) -> Payment
     held = window.by_id.get(id_)
     if held is None and body.created <= window.before:
         return payments  # it has been counted
-    telling = Told(at, body)
-    if held is not None and _order(telling) <= _order(held):
-        return payments
-    by_id = {**window.by_id, id_: telling}
+    newest = Told(at, body)
+    if held is not None:
+        if _order(newest) <= _order(held):
+            newest = held
+        newest = _with_release(newest, held.body, body)
+        if newest == held:
+            return payments
+    by_id = {**window.by_id, id_: newest}
     return msgspec.structs.replace(payments, **{kind: msgspec.structs.replace(window, by_id=by_id)})
+
+
+def _with_release(newest: Told[Any], *bodies: Any) -> Told[Any]:
+    """Only what is told in an old version says how much was released, and it stays so in newer ones."""
+    released = max((body.released for body in bodies if isinstance(body, Payment)), default=0)
+    if not released or newest.body.released == released:
+        return newest
+    return Told(newest.at, msgspec.structs.replace(newest.body, released=released))
 
 
 def _troubled(payments: Payments, it: Invoice, at: int, kind: str | None) -> Payments:
@@ -382,7 +397,9 @@ def lifetime(payments: Payments) -> dict[str, int]:
 def refunded(payments: Payments, charge: str) -> int:
     """What is said to be given back of a charge that has not left; more than it took is for a person to look at."""
     held = payments.charges.get(charge)
-    return _refunded(held, _refunds_by_charge(payments).get(charge, _NOTHING)) if held else 0
+    if held is None:
+        return 0
+    return max(_refunded(held, _refunds_by_charge(payments).get(charge, _NOTHING)) - held.released, 0)
 
 
 # What the known refunds of a charge give back, and what those that failed would have.
@@ -410,12 +427,13 @@ def _refunded(charge: Payment, known: _Known) -> int:
 
 
 def _worth(body: Any, known: _Known) -> int:
-    """What an object adds to lifetime value. Of a charge that is what it took, less only what its refunds, which
-    are counted one by one, do not account for; they never take more than it took."""
+    """What an object adds to lifetime value. Of a charge that is what it took and released, less only what its
+    refunds, which are counted one by one, do not account for; they never take more than that."""
     match body:
         case Payment():
             alive, _ = known
-            return body.taken - min(_refunded(body, known), body.taken) + alive
+            whole = body.taken + body.released
+            return whole - min(_refunded(body, known), whole) + alive
         case GivenBack():
             return -body.amount if body.alive else 0
         case Contested():

@@ -207,6 +207,28 @@ def test_a_refund_larger_than_its_charge_is_refused_and_counted_up_to_it(late: b
     assert account(*both)[0] == 0.0
 
 
+def test_what_is_only_authorised_says_so() -> None:
+    told = after(events(("charge.succeeded", charge(captured=False, amount_captured=0), 100)))
+    task = said(invoices.project, told).fields("Task:ch_1")
+    assert task["Subject"] == "Payment of 10.00 USD authorised, not captured"
+
+
+def test_what_was_not_captured_is_not_given_back() -> None:
+    part = charge(amount_captured=700, amount_refunded=300, invoice=None)
+    told = after(events(("charge.captured", part, 100), ("refund.created", refund(), 100)))
+    assert said(payments.project, told).refusals == []
+    task = said(invoices.project, told).fields("Task:ch_1")
+    assert task["Subject"] == "Payment of 7.00 USD"
+    assert "Authorised: 10.00 USD" in task["Description"]
+    assert "Given back" not in task["Description"]
+    more = charge(amount_captured=700, amount_refunded=400, invoice=None)
+    told = after(events(("charge.captured", part, 100), ("charge.refunded", more, 110)))
+    assert (
+        said(invoices.project, told).fields("Task:ch_1")["Subject"]
+        == "Payment of 7.00 USD, 1.00 USD given back"
+    )
+
+
 def test_a_refund_before_its_charge_is_not_refused() -> None:
     told = events(("refund.created", refund(created=AT + 1), AT + 1))
     assert said(payments.project, after(told)).refusals == []

@@ -31,7 +31,9 @@ class Charge(msgspec.Struct, frozen=True, omit_defaults=True):
     """An attempt to take money. Amounts in minor units; `decline` is why not, in Stripe's words.
 
     `amount_captured` is what was really taken, `refunds` those that the payload lists. `invoice` is not told
-    since 2025-03-31.basil.
+    since 2025-03-31.basil. Until then, what was authorised and not captured was given back by a refund: `released`
+    is how much of `amount_refunded` is that (changelog, "Partially capturing or canceling payments no longer
+    creates a Refund").
     """
 
     id: str
@@ -43,6 +45,7 @@ class Charge(msgspec.Struct, frozen=True, omit_defaults=True):
     captured: bool = True
     amount_captured: int = 0
     amount_refunded: int = 0
+    released: int = 0
     refunded: bool = False
     disputed: bool = False
     dispute: str | None = None
@@ -147,7 +150,7 @@ class _Charge(msgspec.Struct):
     refunded: bool | None = None
     disputed: bool | None = None
     dispute: Expandable = None
-    invoice: Expandable = None
+    invoice: Expandable | msgspec.UnsetType = msgspec.UNSET
     payment_intent: Expandable = None
     failure_code: str | None = None
     failure_message: str | None = None
@@ -218,10 +221,11 @@ def charge(raw: msgspec.Raw | bytes) -> Charge:
         captured=captured,
         amount_captured=taken,
         amount_refunded=wire.amount_refunded or 0,
+        released=_released(wire, taken),
         refunded=bool(wire.refunded),
         disputed=bool(wire.disputed or wire.dispute),
         dispute=id_of(wire.dispute),
-        invoice=id_of(wire.invoice),
+        invoice=None if isinstance(wire.invoice, msgspec.UnsetType) else id_of(wire.invoice),
         payment_intent=id_of(wire.payment_intent),
         failure_code=wire.failure_code,
         failure_message=wire.failure_message,
@@ -235,6 +239,13 @@ def charge(raw: msgspec.Raw | bytes) -> Charge:
         refunds=tuple(refund.shaped() for refund in (wire.refunds or _Refunds()).data),
         metadata=wire.metadata or {},
     )
+
+
+def _released(wire: _Charge, taken: int) -> int:
+    """Who captures with a newer version than the endpoint has makes no such refund: then less was given back."""
+    left, back = wire.amount - taken, wire.amount_refunded or 0
+    old = not isinstance(wire.invoice, msgspec.UnsetType) and wire.status == "succeeded"
+    return left if old and 0 < left <= back else 0
 
 
 def dispute(raw: msgspec.Raw | bytes) -> Dispute:
