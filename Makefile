@@ -4,7 +4,7 @@ VENV := .venv
 UV := $(VENV)/bin/uv
 RUN := $(VENV)/bin/revstream
 
-.PHONY: help setup jars demo test check bench sim docs lock clean
+.PHONY: help setup jars demo test check bench sim chaos docs lock clean
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
 
@@ -53,6 +53,11 @@ bench: $(VENV)/.bench ## side-by-side benchmark; ratios go to docs/benchmark.md
 SEEDS ?= 0-9
 sim: $(VENV)/.dev ## play seeded lives in virtual time while things break; SEEDS=0-9
 	$(VENV)/bin/python -m tests.simulation $(SEEDS)
+
+MINUTES ?= 30
+SEED ?= 1
+chaos: $(VENV)/.dev ## break a running pipe for MINUTES=30 by the schedule of SEED=1; the report goes to docs/chaos.md
+	$(VENV)/bin/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED)
 
 docs: $(VENV)/.dev ## regenerate the reference pages and the dashboard from the code
 	$(VENV)/bin/python -m docs.generate

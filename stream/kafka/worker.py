@@ -78,6 +78,7 @@ async def run(app: faust.App, stop: asyncio.Event, ready: Callable[[], None] = l
     goes on where it stopped.
     """
     app.finalize()
+    app.conf.datadir.mkdir(parents=True, exist_ok=True)  # Faust makes the last folder only
     waits: list[asyncio.Task[Any]] = []
     try:
         await app.start()

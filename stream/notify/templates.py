@@ -57,12 +57,13 @@ def for_slack(value: Any) -> Any:
 
 
 def context(notice: Notice) -> dict[str, Any]:
-    """What a template may use: the facts, and workflow, account, segment, event (id, type), the amount as text with
-    its currency, and the customer's page in Stripe's dashboard."""
+    """What a template may use: the facts, and id (the notice's own), workflow, account, segment, event (id, type),
+    the amount as text with its currency, and the customer's page in Stripe's dashboard."""
     connected, _, customer = notice.account.rpartition("/")
     amount = number(notice.amount)
     dashboard = "/".join(filter(None, ("https://dashboard.stripe.com", connected, "customers", customer)))
     own = {
+        "id": notice.id,
         "workflow": notice.workflow,
         "account": notice.account,
         "segment": plain(notice.segment),

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from stream import topics
 from stream.deadletter import PREFIX
 from stream.kafka.client import options
-from stream.records import decode_result
+from stream.records import decode_notice, decode_result
 from stream.settings import Kafka
 
 
@@ -58,6 +58,11 @@ async def read(kafka: Kafka) -> History:
             about = history.refused.setdefault((record.key or b"").decode(), {})
             about[identifier.decode()] = f"{code}: {message}"
     return history
+
+
+async def notices(kafka: Kafka) -> set[str]:
+    """The IDs of all that people were to be told. Raises KafkaError."""
+    return {decode_notice(record.value).id for record in await _all(kafka, topics.NOTICES)}
 
 
 async def _all(kafka: Kafka, topic: str) -> list[Any]:

@@ -42,26 +42,29 @@ async def judge(
     async with http.get(f"{url}/sandbox/state") as answer:
         calls = (await answer.json())["api_usage"]["used"]
     refused, wrongly = ambiguous.set_aside(world, past.refused)
-    accounted = past.confirmed.keys() | past.set_aside
-    # What another workflow or none is about makes no record, but it is kept all the same.
-    ours = {id_ for id_, type_ in past.kept.items() if type_.rpartition(".")[0] in _FAMILIES}
-    ours |= past.kept.keys() & {event.id for event in world.events if money.concerns(event, world)}
-    lost = (delivery.accepted_ids - past.kept.keys()) | (ours - accounted)
     return {
         "events": len(world.events),
         "events_sent": delivery.sent,
         "events_accepted": len(delivery.accepted_ids),
         "events_applied": len(past.confirmed),
-        "events_ignored": len(past.kept.keys() - accounted),
+        "events_ignored": len(past.kept.keys() - past.confirmed.keys() - past.set_aside),
         "undelivered": len(delivery.undelivered),
         "dead_letters": past.dead_letters.total(),
         "dead_letter_causes": dict(past.dead_letters.most_common()),
         "set_aside": _row(len(ambiguous.identities(world)), refused, wrongly),
-        "lost": len(lost),
+        "lost": len(lost(world, delivery, past)),
         "salesforce": salesforce,
         "api_calls": calls,
         "end_to_end_seconds": {"p50": past.percentile(0.5), "p99": past.percentile(0.99)},
     }
+
+
+def lost(world: World, delivery: Delivery, past: history.History) -> set[str]:
+    """Accepted events that are not on Kafka, or that a workflow is about and of which nothing became."""
+    # What another workflow or none is about makes no record, but it is kept all the same.
+    ours = {id_ for id_, type_ in past.kept.items() if type_.rpartition(".")[0] in _FAMILIES}
+    ours |= past.kept.keys() & {event.id for event in world.events if money.concerns(event, world)}
+    return (delivery.accepted_ids - past.kept.keys()) | (ours - past.confirmed.keys() - past.set_aside)
 
 
 def told(world: World, messages: dict[str, list[str]], deaths: int) -> Report:

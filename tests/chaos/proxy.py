@@ -36,6 +36,7 @@ class _Link(msgspec.Struct, eq=False):
 
 class Proxy:
     """Passes every connection to `target` (`host:port`) on; `ill` says what is wrong, from now on and with all.
+    It listens on `port`, or on any free one.
 
     - `slow`: everything comes SLOW_SECONDS later
     - `thin`: THIN_BYTES a second
@@ -45,11 +46,11 @@ class Proxy:
     - `cut`: connections are reset, and new ones refused
     """
 
-    def __init__(self, target: str) -> None:
-        host, _, port = target.rpartition(":")
-        self._target = (host, int(port))
+    def __init__(self, target: str, port: int = 0) -> None:
+        host, _, far = target.rpartition(":")
+        self._target = (host, int(far))
         self._server: asyncio.Server | None = None
-        self._port = 0
+        self._port = port
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._healed = asyncio.Event()

@@ -133,7 +133,7 @@ async def test_a_customer_becomes_an_account_and_a_contact(topics: str, tmp_path
             phone="+44 1",
         ),
     )
-    async with projector(topics, tmp_path):
+    async with projector(topics, tmp_path / "state" / "that is not there yet"):
         account, contact = await writes(topics, 2)
     assert (account.object, account.external_id, account.version) == ("Account", "cus_1", 101)
     assert (account.fields["Name"], account.fields["Phone"]) == ("Ada Lovelace", "+44 1")

@@ -40,12 +40,15 @@ class Manner(msgspec.Struct, frozen=True):
     backoff: float = 0.1
     longest_backoff: float = 5.0
     patience: float = 120.0
+    per_second: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.duplicates <= 1:
             raise ValueError(f"the share of duplicates is {self.duplicates}, not between 0 and 1")
         if self.concurrency < 1 or (self.window is not None and self.window < 1):
             raise ValueError("concurrency and window are at least 1")
+        if self.per_second is not None and not self.per_second > 0:
+            raise ValueError("as many deliveries begin in a second as are more than 0")
 
 
 class Delivery(msgspec.Struct):
@@ -126,17 +129,27 @@ class _Post:
         self._progress = progress
         self._total = total
         self._done = 0
-        self._deadline = time.monotonic() + manner.patience
+        self._begun = 0
+        self._start = time.monotonic()
+        self._deadline = self._start + manner.patience
         self.delivery = Delivery(deliveries=total)
 
     async def work(self, session: aiohttp.ClientSession, queue: Iterable[StripeEvent]) -> None:
         for event in queue:
+            await self._turn()
             body = render.body(event)
             taken = await self._until_taken(session, body)
             (self.delivery.accepted_ids if taken else self.delivery.undelivered).add(event.id)
             self._done += 1
             if self._progress:
                 self._progress(self._done, self._total)
+
+    async def _turn(self) -> None:
+        """Waits for the time of the next delivery. What was late is caught up with."""
+        if self._manner.per_second is not None:
+            at = self._start + self._begun / self._manner.per_second
+            self._begun += 1
+            await asyncio.sleep(at - time.monotonic())
 
     async def _until_taken(self, session: aiohttp.ClientSession, body: bytes) -> bool:
         wait = self._manner.backoff
