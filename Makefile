@@ -42,10 +42,10 @@ check: $(VENV)/.dev ## format, lint and types
 jars: $(VENV)/.dev
 	$(VENV)/bin/python -c "from stream.kafka.broker import class_path; class_path()"
 
-# A file's tests stay together: they share a Kafka.
-WORKERS ?= 2
-test: check jars ## lint, types and every test; WORKERS=2
-	$(VENV)/bin/pytest -n $(WORKERS) --dist loadfile
+# Three at once on two cores, since most of them wait for processes of their own. Each worker has one Kafka.
+WORKERS ?= 3
+test: check jars ## lint, types and every test; WORKERS=3
+	$(VENV)/bin/pytest -n $(WORKERS)
 
 bench: $(VENV)/.bench ## side-by-side benchmark; ratios go to docs/benchmark.md
 	$(VENV)/bin/python -m tests.bench

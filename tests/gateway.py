@@ -17,7 +17,7 @@ from stream.gateway.webhook import PATH, Webhooks
 from stream.stripe.signature import Keys, sign
 
 SECRET = "whsec_test"
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 class Kept(msgspec.Struct, frozen=True):

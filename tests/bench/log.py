@@ -15,7 +15,7 @@ from stream.topics import Topic
 # The broker's clock stamps what comes out, so that one clock times all that is compared.
 STAMPED = {"message.timestamp.type": "LogAppendTime"}
 SEND_RECORDS = 2000
-DEADLINE_SECONDS = 90.0
+DEADLINE_SECONDS = 180.0
 
 
 def stamped(name: str) -> Topic:

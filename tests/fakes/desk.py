@@ -16,7 +16,7 @@ from stream.salesforce.port import Salesforce
 from stream.settings import Settings
 from stream.topics import DEAD_LETTERS, SALESFORCE_RESULTS
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 # Everything waits a thousandth of what it waits in earnest.
 QUICK = Pace(

@@ -16,30 +16,44 @@ from stream.settings import Kafka
 PARTITIONS = 4
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker of this module's own, which a test may stop and start again."""
+@pytest.fixture(scope="session")
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """The broker of all tests of this process: to start one takes 7 s of CPU."""
     broker = Broker(tmp_path_factory.mktemp("kafka"))
     broker.start()
     yield broker
     broker.stop()
 
 
-@pytest.fixture(scope="module")
+@pytest_asyncio.fixture
+async def broker(shared_broker: Broker) -> AsyncIterator[Broker]:
+    """A broker that answers and has no topics; the test may stop it, and start it again."""
+    yield shared_broker
+    if shared_broker.pid is None:
+        shared_broker.start()
+    await delete_topics(shared_broker.address)
+
+
+@pytest.fixture
 def kafka(broker: Broker) -> str:
     """Its address."""
     return broker.address
 
 
 @pytest_asyncio.fixture
-async def topics(kafka: str) -> AsyncIterator[str]:
+async def topics(kafka: str) -> str:
     """All of Revstream's topics, empty, with PARTITIONS partitions; gives the broker's address."""
     await create_topics(Kafka(brokers=[kafka], partitions=PARTITIONS))
-    yield kafka
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    return kafka
+
+
+async def delete_topics(brokers: str) -> None:
+    """Deletes every topic, and with it what groups have committed there; Kafka's own stay."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
     await admin.start()
-    ours = [name for name in await admin.list_topics() if not name.startswith("__")]
-    await admin.delete_topics(ours)
-    while set(ours) & set(await admin.list_topics()):  # noqa: ASYNC110  the broker deletes in its own time
-        await asyncio.sleep(0.02)
-    await admin.close()
+    try:
+        while ours := [name for name in await admin.list_topics() if not name.startswith("__")]:
+            await admin.delete_topics(ours)
+            await asyncio.sleep(0.02)
+    finally:
+        await admin.close()

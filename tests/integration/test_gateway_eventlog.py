@@ -21,11 +21,11 @@ from tests.integration.test_gateway import records
 
 pytestmark = pytest.mark.integration
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 
 
 @asynccontextmanager
-async def kafka_log(brokers: str, timeout: float = 5, most: int = 5000) -> AsyncIterator[KafkaLog]:
+async def kafka_log(brokers: str, timeout: float = 30, most: int = 5000) -> AsyncIterator[KafkaLog]:
     log = KafkaLog(options(Kafka(brokers=[brokers])), STRIPE_EVENTS, timeout=timeout, most=most)
     log.start()
     try:
@@ -118,7 +118,7 @@ async def test_after_a_long_outage_the_client_begins_anew(
 ) -> None:
     monkeypatch.setattr(kafkalog, "FORGET_SECONDS", 1.0)
     monkeypatch.setattr(kafkalog, "PROBE_SECONDS", 0.2)
-    async with kafka_log(topics, timeout=0.5) as log:
+    async with kafka_log(topics, timeout=3) as log:
         await ready(log)
         await append(log, 1)
         first = log._producer

@@ -18,7 +18,7 @@ from stream.kafka.lag import LagWatch, behind
 from stream.settings import Kafka
 from stream.topics import DEAD_LETTERS, SALESFORCE_WRITES, WRITER_GROUP
 
-DEADLINE = 30.0
+DEADLINE = 120.0
 HERE = TopicPartition(SALESFORCE_WRITES, 1)
 
 

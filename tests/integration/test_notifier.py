@@ -28,7 +28,7 @@ from stream.stages import free_address
 from stream.topics import NOTICES, NOTIFIER_GROUP
 from tests.fakes.notices import notice, parcel
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 
 
 async def until(what: Callable[[], Any]) -> None:

@@ -18,7 +18,7 @@ from stream.topics import PROJECTOR_GROUP, STRIPE_EVENTS
 from tests.integration.conftest import PARTITIONS
 from tests.integration.test_projector import customer, send
 
-DEADLINE = 30.0
+DEADLINE = 120.0
 OLD = 1_700_000_000
 
 

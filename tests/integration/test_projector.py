@@ -28,7 +28,7 @@ from stream.topics import (
 )
 from tests.integration.conftest import PARTITIONS
 
-DEADLINE = 30.0
+DEADLINE = 120.0
 
 
 def customer(

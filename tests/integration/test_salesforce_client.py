@@ -169,10 +169,10 @@ async def test_a_connection_that_breaks_is_tried_again_at_once(sandbox: LocalSal
 
 
 async def test_no_answer_in_time_is_a_transient_request(sandbox: LocalSalesforce) -> None:
-    config = plain(sandbox, timeout_seconds=0.2)
+    config = plain(sandbox, timeout_seconds=1)
     async with Session(config) as session:
         await upsert(session, config)
-        sandbox.org.faults.arm(Fault(do="delay", path="composite", seconds=5))
+        sandbox.org.faults.arm(Fault(do="delay", path="composite", seconds=60))
         with pytest.raises(RequestError) as refused:
             await upsert(session, config)
     assert (refused.value.kind, refused.value.code) == (Kind.REQUEST, "timeout")

@@ -21,7 +21,7 @@ from stream.sandbox.salesforce import LocalSalesforce
 from stream.stages import STAGES, free_address
 from stream.topics import PROJECTOR_GROUP, TABLES, TOPICS, WRITER_GROUP
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 GROUPS = {PROJECTOR_GROUP, WRITER_GROUP}
 
 

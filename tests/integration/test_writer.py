@@ -29,7 +29,7 @@ from stream.topics import DEAD_LETTERS, SALESFORCE_RESULTS, SALESFORCE_WRITES, W
 from tests.fakes.writes import account, contact
 from tests.integration.conftest import PARTITIONS
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 
 
 @pytest_asyncio.fixture

@@ -21,7 +21,7 @@ def counts(log: MemoryLog) -> Counter[tuple[str, str]]:
 
 
 async def until_job(fake: FakeSalesforce, *states: str) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             for id_, job in fake.jobs.items():
                 if job["state"] in states:
@@ -145,7 +145,7 @@ async def test_a_header_that_is_refused_is_an_administrators_matter() -> None:
         fake.jobs[job]["message"] = "InvalidBatch : Field name not found : Phone"
         fake.drop_field("Account", "Phone")
         fake.polls_until_done = 1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while desk.dispatcher.trouble != {"Account": "configuration"}:  # noqa: ASYNC110
                 await asyncio.sleep(0)
         assert not desk.log.told

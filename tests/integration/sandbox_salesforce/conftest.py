@@ -18,7 +18,7 @@ from stream.sandbox.salesforce import Fault, LocalSalesforce
 
 KEY = "Stripe_Customer_Id__c"
 VERSION = "/services/data/v65.0"
-DEADLINE_SECONDS = 30
+DEADLINE_SECONDS = 120
 
 
 @dataclass(frozen=True)
