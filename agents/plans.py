@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from agents.pricing import Money, parsed
 from stream.stripe.shapes import Price, Subscription
 
@@ -26,9 +28,13 @@ def name_of(price: Price) -> str:
     if price.nickname:
         return price.nickname
     if price.unit_amount is not None:
-        amount = Money(parsed(price.unit_amount), price.currency).text
-        return f"{amount} {every(price)}".strip()
+        return f"{_amount(price.unit_amount, price.currency)} {every(price)}".strip()
     return price.id
+
+
+@lru_cache(maxsize=2000)  # there are few prices, and each is named by every record of every subscription
+def _amount(unit: str, currency: str) -> str:
+    return Money(parsed(unit), currency).text
 
 
 def interval(subscription: Subscription) -> str | None:

@@ -67,6 +67,18 @@ def test_a_price_that_was_read_before_is_read_alike(told: list[str], indent: int
     ]
 
 
+@given(st.lists(st.none() | st.integers(0, 9), min_size=2, max_size=4))
+def test_items_that_were_read_before_are_in_the_period_of_their_own_subscription(
+    ends: list[int | None],
+) -> None:
+    """Before basil an item has no period: the same bytes then stand for several."""
+    price = {"id": "price_1", "currency": "usd"}
+    it = {"id": "sub_1", "status": "active", "items": {"data": [{"id": "si_1", "price": price}]}}
+    for end in ends:
+        read = shapes.subscription(json.dumps({**it, "current_period_end": end}).encode())
+        assert read.period_end == end
+
+
 def answers(touched: Touched, sources: list[str]) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for source in sources:

@@ -15,7 +15,7 @@ import msgspec
 
 from stream.stripe.shapes.coupons import Discount, _Discount, discounts
 from stream.stripe.shapes.prices import Price, price
-from stream.stripe.shapes.wire import Expandable, id_of
+from stream.stripe.shapes.wire import Expandable, id_of, part
 
 
 class Item(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -150,7 +150,7 @@ class _Subscription(msgspec.Struct):
     status: str
     customer: Expandable = None
     currency: str | None = None
-    items: _Items | None = None
+    items: msgspec.Raw = _NULL
     plan: msgspec.Raw = _NULL
     quantity: Annotated[int, msgspec.Meta(ge=0)] | None = None
     current_period_start: int | None = None
@@ -188,6 +188,7 @@ class _ItemList(msgspec.Struct):
 _subscription = msgspec.json.Decoder(_Subscription).decode
 # Most items of most events are of a few prices, and these come in the same bytes. 2,000 of them take some 3 MB.
 _price = lru_cache(maxsize=2000)(price)
+_items = msgspec.json.Decoder(_Items | None).decode
 _list = msgspec.json.Decoder(_List).decode
 _item_list = msgspec.json.Decoder(_ItemList).decode
 
@@ -195,19 +196,20 @@ _item_list = msgspec.json.Decoder(_ItemList).decode
 def subscription(raw: msgspec.Raw | bytes) -> Subscription:
     """A subscription of any API version."""
     wire = _subscription(raw)
-    listed = wire.items or _Items()
-    items = listed.data
-    if not items and wire.plan != _NULL:
-        items = [_Item(wire.id, plan=wire.plan, quantity=wire.quantity)]
+    period = (wire.current_period_start, wire.current_period_end)
+    shaped, more = part("$.items", lambda raw: _listed(raw, *period), wire.items)
+    if not shaped and wire.plan != _NULL:
+        shaped = (
+            _shaped(_Item(wire.id, plan=wire.plan, quantity=wire.quantity), *period, "$.items.data[0]"),
+        )
     paused = wire.status_details.paused if wire.status_details else None
-    shaped = tuple(_shaped(item, wire, n) for n, item in enumerate(items))
     return Subscription(
         id=wire.id,
         status=wire.status,
         customer=id_of(wire.customer),
         currency=wire.currency or (shaped[0].price.currency if shaped else None),
         items=shaped,
-        more_items=listed.has_more,
+        more_items=more,
         discounts=discounts(wire.discount, wire.discounts),
         created=wire.created,
         start_date=wire.start_date if wire.start_date is not None else wire.start,
@@ -237,34 +239,38 @@ def subscriptions(raw: msgspec.Raw | bytes) -> tuple[Subscription, ...]:
 
 def items(raw: msgspec.Raw | bytes) -> tuple[Item, ...]:
     """A page of subscription items, as `GET /v1/subscription_items` lists them (basil and newer)."""
-    alone = _Subscription("", "")
-    return tuple(_shaped(item, alone, n) for n, item in enumerate(_item_list(raw).data))
+    return tuple(_shaped(item, None, None, f"$.data[{n}]") for n, item in enumerate(_item_list(raw).data))
 
 
-def _shaped(item: _Item, parent: _Subscription, number: int) -> Item:
+# An update mostly leaves the items alone: then those before it, and those of the next event, are the same bytes.
+@lru_cache(maxsize=500)
+def _listed(raw: bytes, period_start: int | None, period_end: int | None) -> tuple[tuple[Item, ...], bool]:
+    """The items of a list, and whether there are more. Before basil their period is the subscription's."""
+    listed = _items(raw) or _Items()
+    told = enumerate(listed.data)
+    return tuple(_shaped(it, period_start, period_end, f"$.data[{n}]") for n, it in told), listed.has_more
+
+
+def _shaped(item: _Item, period_start: int | None, period_end: int | None, at: str) -> Item:
     start, end = item.current_period_start, item.current_period_end
     trial = item.current_trial or _Trial()
     return Item(
         id=item.id,
-        price=_sold(item, number),
+        price=_sold(item, at),
         quantity=item.quantity,
         discounts=discounts(None, item.discounts),
-        period_start=start if start is not None else parent.current_period_start,
-        period_end=end if end is not None else parent.current_period_end,
+        period_start=start if start is not None else period_start,
+        period_end=end if end is not None else period_end,
         trial_start=trial.start_date,
         trial_end=trial.end_date,
         metadata=item.metadata or {},
     )
 
 
-def _sold(item: _Item, number: int) -> Price:
+def _sold(item: _Item, at: str) -> Price:
     """An item's price, or the plan that was there alone before prices came, in 2020."""
-    at, name = f"$.items.data[{number}]", "plan" if item.price == _NULL else "price"
-    raw = bytes(getattr(item, name))
-    if raw == b"null":
-        raise msgspec.ValidationError(f"Object missing required field `price` - at `{at}`")
-    try:
-        return _price(raw)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$")
-        raise msgspec.ValidationError(f"{what} - at `{at}.{name}{where or '`'}") from None
+    if item.price != _NULL:
+        return part(f"{at}.price", _price, item.price)
+    if item.plan != _NULL:
+        return part(f"{at}.plan", _price, item.plan)
+    raise msgspec.ValidationError(f"Object missing required field `price` - at `{at}`")
