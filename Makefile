@@ -4,7 +4,7 @@ VENV := .venv
 UV := $(VENV)/bin/uv
 RUN := $(VENV)/bin/revstream
 
-.PHONY: help setup jars demo test check bench sim chaos docs lock clean
+.PHONY: help setup jars demo test check bench recovery sim chaos docs lock clean
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
 
@@ -49,6 +49,9 @@ test: check jars ## lint, types and every test; WORKERS=3
 
 bench: $(VENV)/.bench ## side-by-side benchmark; ratios go to docs/benchmark.md
 	$(VENV)/bin/python -m tests.bench
+
+recovery: $(VENV)/.dev ## how soon a million customers are ready again; figures go to docs/recovery.md
+	$(VENV)/bin/python -m tests.bench.recovery
 
 SEEDS ?= 0-9
 sim: $(VENV)/.dev ## play seeded lives in virtual time while things break; SEEDS=0-9

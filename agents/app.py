@@ -11,12 +11,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import faust
-import msgspec
 
 from agents import mapping, policies
 from agents.lanes import Lanes
 from agents.steps import Steps
-from stream import metrics, topics
+from stream import topics
 from stream.kafka.batches import BatchProducer
 from stream.kafka.chunks import Chunk, ChunkSchema, chunks
 from stream.kafka.client import options
@@ -74,28 +73,9 @@ class Projector:
 
     def _table(self, name: str, decode: Callable[[bytes | None], Any]) -> Rows:
         """A table of raw bytes. An undecodable changelog record stops the worker; stock Faust drops it."""
-
-        async def check(event: Any) -> None:
-            metrics.RECOVERY_REMAINING.labels(name).set(self.app.tables.recovery.active_remaining_total())
-            try:
-                decode(event.value)
-            except msgspec.DecodeError as error:
-                message = event.message
-                failure = ChangelogError(
-                    f"The changelog of {name} cannot be read at partition {message.partition}, offset "
-                    f"{message.offset}: {error}. Restore that record, or rebuild the table from the events."
-                )
-                await self.app.crash(failure)
-                raise failure from None
-
+        partitions = self.settings.kafka.partitions
         return Rows(
-            self.app.Table(
-                name,
-                key_type=bytes,
-                value_type=bytes,
-                partitions=self.settings.kafka.partitions,
-                on_changelog_event=check,
-            )
+            self.app.Table(name, key_type=bytes, value_type=bytes, partitions=partitions), check=decode
         )
 
     def _agent(self, topic: str, work: Callable[[int, Chunk], Awaitable[None]]) -> None:
@@ -112,7 +92,3 @@ class Projector:
         first, last = (await ranges(self.settings.kafka, topics.STRIPE_CATALOGUE))[0]
         async for record in scan(self.settings.kafka, topics.STRIPE_CATALOGUE, {0: (first, last)}):
             self._steps.restock(record)
-
-
-class ChangelogError(Exception):
-    """A table's changelog holds a record that cannot be read; going on would lose that customer's state."""

@@ -23,6 +23,8 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
+from stream.kafka.recovery import ChunkRecovery
+
 FAUST_VERSION = "0.15.3"
 
 # A fetch that finds nothing is answered after this long. Stock Faust's 1.5 s lets one idle partition delay all.
@@ -88,8 +90,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         if records[0].offset < position:
             records = [record for record in records if record.offset >= position]
         if self._is_changelog_tp(tp):
-            for record in records:
-                await self._hand_over(tp, self._to_message(tp, record))
+            await self._restore(tp, records)
         else:
             forgotten = self._forgotten
             for start in range(0, len(records), MAX_CHUNK_RECORDS):
@@ -98,6 +99,22 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                 message = self._chunk_message(tp, records[start : start + MAX_CHUNK_RECORDS])
                 self._delivered.setdefault(tp, deque()).append(message)
                 await self._hand_over(tp, message)
+
+    async def _restore(self, tp: TP, records: Sequence[ConsumerRecord]) -> None:
+        """Gives a table its own records, some at a time, so that others get their turn. What it raises ends the
+        worker: to go on would lose state."""
+        forgotten = self._forgotten
+        for start in range(0, len(records), MAX_CHUNK_RECORDS):
+            if forgotten != self._forgotten:
+                return  # Faust seeks anew
+            some = records[start : start + MAX_CHUNK_RECORDS]
+            try:
+                self.app.tables.recovery.take(tp, some)
+            except Exception as error:
+                await self.app.crash(error)
+                raise
+            self._read_offset[tp] = some[-1].offset + 1
+            await asyncio.sleep(0)
 
     async def _hand_over(self, tp: TP, message: ConsumerMessage) -> None:
         """Gives a message to its agent; a rebalance interrupts the wait for a full buffer.
@@ -225,6 +242,7 @@ def install(app: faust.App) -> None:
             f"The chunked transport is built for Faust {FAUST_VERSION}, not {faust.__version__}."
         )
     app.transport = ChunkTransport(app.conf.broker, app, app.loop)
+    app.tables._recovery = ChunkRecovery(app, app.tables, beacon=app.tables.beacon)
 
 
 async def chunks(stream: faust.Stream) -> AsyncIterator[tuple[int, Chunk, Callable[[], None]]]:

@@ -7,19 +7,28 @@ up to which the table then is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import faust
+import msgspec
 import rocksdict
+from aiokafka import ConsumerRecord
 from faust.stores import memory, rocksdb
 
 
-class Rows:
-    """The rows of one table, raw bytes. RocksDB or memory, as the app is set."""
+class ChangelogError(Exception):
+    """A table's changelog holds a record that cannot be read; going on would lose that customer's state."""
 
-    def __init__(self, table: faust.Table) -> None:
+
+class Rows:
+    """The rows of one table, raw bytes. RocksDB or memory, as the app is set. `check` raises
+    msgspec.DecodeError for a row that cannot be read."""
+
+    def __init__(self, table: faust.Table, check: Callable[[bytes | None], object]) -> None:
         self._table = table
+        self._check = check
+        table.app.tables.recovery.restores[table.changelog_topic_name] = self.restore
 
     @property
     def name(self) -> str:
@@ -54,13 +63,28 @@ class Rows:
         if isinstance(store, rocksdb.Store):
             batch = rocksdict.WriteBatch(raw_mode=True)
             for key, value in rows.items():
-                batch.put(key, value)
+                if value is None:
+                    batch.delete(key)
+                else:
+                    batch.put(key, value)
             batch.put(store.offset_key, str(offset).encode())
             store._db_for_partition(partition).write(batch)
         else:
             store.data.update(rows)
             # Faust drops by this what it holds of partitions that others got.
             store._key_partition.update(dict.fromkeys(rows, partition))
+
+    def restore(self, partition: int, records: Sequence[ConsumerRecord]) -> None:
+        """Takes the table's own records back from its changelog, in their order. Raises ChangelogError."""
+        for record in records:
+            try:
+                self._check(record.value)
+            except msgspec.DecodeError as error:
+                raise ChangelogError(
+                    f"The changelog of {self.name} cannot be read at partition {partition}, offset "
+                    f"{record.offset}: {error}. Restore that record, or rebuild the table from the events."
+                ) from None
+        self.put(partition, {record.key: record.value for record in records}, records[-1].offset)
 
     def count(self) -> int | None:
         """How many rows there are; None where they would have to be counted one by one."""

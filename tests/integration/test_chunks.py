@@ -19,6 +19,7 @@ from faust.types import TP
 from stream.kafka import chunks as module
 from stream.kafka.batches import BatchProducer, Record
 from stream.kafka.chunks import Chunk, ChunkSchema, chunks
+from stream.kafka.rows import Rows
 from stream.kafka.worker import WorkerError, faust_app, run
 from stream.settings import Kafka
 from stream.topics import PROJECTOR_GROUP, STRIPE_EVENTS
@@ -41,6 +42,7 @@ class Worker:
         self.table = self.app.Table(
             "customer_mapping", key_type=bytes, value_type=bytes, partitions=PARTITIONS
         )
+        self.rows = Rows(self.table, check=bytes)
         self.stop = asyncio.Event()
         self.ready = asyncio.Event()
 
