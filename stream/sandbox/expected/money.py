@@ -18,6 +18,7 @@ from stream.sandbox.stripe.objects import (
     Charge,
     Customer,
     Dispute,
+    FraudWarning,
     Invoice,
     Refund,
     Subscription,
@@ -28,7 +29,6 @@ from stream.sandbox.stripe.world import World
 
 DAY = 86_400
 FAILURES = ("invoice.payment_failed", "invoice.payment_action_required")
-_STATUSES = {"won": "Closed", "lost": "Closed"}
 _WORDS = {"open": "is open", "paid": "is paid", "void": "was voided", "uncollectible": "was written off"}
 
 
@@ -39,6 +39,7 @@ class Purse(msgspec.Struct):
     invoices: list[Invoice] = []
     charges: list[Charge] = []
     disputes: list[Dispute] = []
+    warnings: list[tuple[FraudWarning, Charge]] = []
     subscriptions: list[Subscription] = []
     failures: dict[str, tuple[int, int]] = {}
 
@@ -58,6 +59,10 @@ def purses(world: World) -> dict[str, Purse]:
                 purse.charges.append(thing)
             case Dispute():
                 purse.disputes.append(thing)
+            case FraudWarning():
+                charge = world.things[key_of(thing.account, thing.charge)]
+                assert isinstance(charge, Charge)  # noqa: S101
+                purse.warnings.append((thing, charge))
             case Subscription():
                 purse.subscriptions.append(thing)
     for event in world.events:
@@ -70,7 +75,7 @@ def purses(world: World) -> dict[str, Purse]:
 def customer_of(thing: Thing, world: World) -> str | None:
     """The routing key of the customer whom a thing is about; None for a guest's, and for the catalogue."""
     match thing:
-        case Dispute() | Refund():
+        case Dispute() | Refund() | FraudWarning():
             return customer_of(world.things[key_of(thing.account, thing.charge)], world)
         case Invoice() | Charge() | Subscription():
             return key_of(thing.account, thing.customer) if thing.customer else None
@@ -79,7 +84,7 @@ def customer_of(thing: Thing, world: World) -> str | None:
 
 def concerns(event: StripeEvent, world: World) -> bool:
     """Whether an event tells of a customer's money: then some record has to come of it."""
-    kinds = (Invoice, Charge, Refund, Dispute)
+    kinds = (Invoice, Charge, Refund, Dispute, FraudWarning)
     foretold = event.type == "invoice.upcoming"
     return isinstance(event.thing, kinds) and not foretold and customer_of(event.thing, world) is not None
 
@@ -89,10 +94,10 @@ def concerns(event: StripeEvent, world: World) -> bool:
 
 def account(customer: Customer, purse: Purse) -> Record:
     """What the Account says of money."""
-    took = [it for it in purse.charges if it.status == "succeeded"]
+    took = [it for it in purse.charges if it.taken]
     values: dict[str, int] = defaultdict(int)
     for charge in took:
-        values[charge.currency] += charge.amount - charge.amount_refunded
+        values[charge.currency] += charge.taken - charge.given_back
     for dispute in purse.disputes:
         values[dispute.currency] -= dispute.amount if dispute.status == "lost" else 0
     last = max(took, key=lambda it: (it.created, it.id), default=None)
@@ -101,7 +106,7 @@ def account(customer: Customer, purse: Purse) -> Record:
         "Stripe_Lifetime_Value__c": money(Fraction(values.get(own, 0)), own),
         "Stripe_Lifetime_Values__c": "; ".join(text(values[it], it) for it in sorted(values)) or None,
         "Stripe_Last_Payment_Date__c": date(last.created) if last else None,
-        "Stripe_Last_Payment_Amount__c": money(Fraction(last.amount), last.currency) if last else None,
+        "Stripe_Last_Payment_Amount__c": money(Fraction(last.taken), last.currency) if last else None,
         **_risk(purse),
     }
 
@@ -155,14 +160,14 @@ def _chase(it: Invoice, at: int) -> Record:
 
 
 def cases(found: Iterable[Purse]) -> dict[str, Record]:
-    """By Stripe ID: one for each dispute."""
+    """By Stripe ID: one for each dispute, and for each early fraud warning."""
+    ended: dict[str, bool] = {}
+    for purse in found:
+        ended |= {it.id: it.status in ("won", "lost") for it in purse.disputes}
+        ended |= {it.id: not it.actionable or not charge.left for it, charge in purse.warnings}
     return {
-        it.id: {
-            "Status": _STATUSES.get(it.status, "New"),
-            "Priority": "Medium" if it.status in _STATUSES else "High",
-        }
-        for purse in found
-        for it in purse.disputes
+        id_: {"Status": "Closed" if over else "New", "Priority": "Medium" if over else "High"}
+        for id_, over in ended.items()
     }
 
 

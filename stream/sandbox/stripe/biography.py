@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stream.sandbox.stripe import customers, discounts, dunning, payments, subscriptions
+from stream.sandbox.stripe import customers, discounts, dunning, fraud, holds, payments, subscriptions
 from stream.sandbox.stripe.catalogue import Plan
 from stream.sandbox.stripe.life import DAY, HOUR, MINUTE, Life
 from stream.sandbox.stripe.objects import Charge, PauseBehavior, Subscription
@@ -79,6 +79,8 @@ def _something(life: Life) -> None:
             choices.append((1, lambda: discounts.redeem_for_all(life)))
         for subscription in living:
             choices += _of_subscription(life, subscription)
+        if life.customer.default_payment_method:
+            choices.append((1, lambda: holds.hold(life, life.rng.randint(20, 900) * 100)))
         choices += _of_money(life)
     life.rng.choices([do for _, do in choices], [weight for weight, _ in choices])[0]()
 
@@ -162,15 +164,14 @@ def _of_money(life: Life) -> list[tuple[int, Callable[[], None]]]:
     charges = [
         thing
         for thing in life.book.things.values()
-        if isinstance(thing, Charge)
-        and thing.customer
-        and thing.status == "succeeded"
-        and thing.dispute is None
-        and thing.amount_refunded < thing.amount
+        if isinstance(thing, Charge) and thing.customer and thing.dispute is None and thing.left
     ]
     if not charges:
         return []
     charge = life.rng.choice(charges)
-    left = charge.amount - charge.amount_refunded
-    part = left if life.chance(0.4) else max(1, left * life.rng.randint(1, 9) // 10)
-    return [(3, lambda: payments.refund(life, charge, part)), (2, lambda: payments.contest(life, charge))]
+    part = charge.left if life.chance(0.4) else max(1, charge.left * life.rng.randint(1, 9) // 10)
+    return [
+        (3, lambda: payments.refund(life, charge, part)),
+        (2, lambda: payments.contest(life, charge)),
+        (1, lambda: fraud.warn(life, charge)),
+    ]

@@ -275,6 +275,8 @@ class PaymentIntent(Thing, frozen=True, kw_only=True):
     payment_method: str | None
     secret: str
     status: str = "requires_payment_method"
+    # How much of a hold was captured in the end; None where all is taken at once.
+    captured: int | None = None
     latest_charge: str | None = None
     decline_code: str | None = None
 
@@ -289,10 +291,12 @@ class Refund(Thing, frozen=True, kw_only=True):
     currency: str
     reason: str | None = None
     status: str = "succeeded"
+    # Of what was authorised and never captured: no money comes back by it.
+    reversal: bool = False
 
 
 class Charge(Thing, frozen=True, kw_only=True):
-    """One attempt to take money from a card."""
+    """One attempt to take money from a card. `amount_captured` is None where all is captured at once."""
 
     customer: str | None
     invoice: str | None
@@ -306,6 +310,7 @@ class Charge(Thing, frozen=True, kw_only=True):
     address: Address | None
     status: str = "succeeded"
     decline_code: str | None = None
+    amount_captured: int | None = None
     refunds: tuple[Refund, ...] = ()
     dispute: str | None = None
 
@@ -313,6 +318,23 @@ class Charge(Thing, frozen=True, kw_only=True):
     def amount_refunded(self) -> int:
         """The sum of the refunds."""
         return sum(refund.amount for refund in self.refunds)
+
+    @property
+    def taken(self) -> int:
+        """What was really taken."""
+        if self.status != "succeeded":
+            return 0
+        return self.amount if self.amount_captured is None else self.amount_captured
+
+    @property
+    def given_back(self) -> int:
+        """What came back of that."""
+        return sum(refund.amount for refund in self.refunds if not refund.reversal)
+
+    @property
+    def left(self) -> int:
+        """What can still be given back or contested."""
+        return self.taken - self.given_back
 
 
 class Dispute(Thing, frozen=True, kw_only=True):
@@ -326,6 +348,15 @@ class Dispute(Thing, frozen=True, kw_only=True):
     due_by: int
     status: str = "needs_response"
     funds_withdrawn: bool = True
+
+
+class FraudWarning(Thing, frozen=True, kw_only=True):
+    """A charge that the bank of the card's holder takes for fraud; `actionable` while a refund can still help."""
+
+    charge: str
+    payment_intent: str
+    kind: str
+    actionable: bool = True
 
 
 class InvoicePayment(Thing, frozen=True, kw_only=True):

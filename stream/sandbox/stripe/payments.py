@@ -9,6 +9,7 @@ from stream.sandbox.stripe.objects import (
     Charge,
     Customer,
     Dispute,
+    FraudWarning,
     Invoice,
     InvoicePayment,
     PaymentIntent,
@@ -46,7 +47,7 @@ def take(life: Life, invoice: Invoice, *, succeeds: bool) -> Charge:
     book, customer = life.book, life.customer
     intent = book.get(str(invoice.payment_intent), PaymentIntent)
     card = book.get(str(customer.default_payment_method), PaymentMethod)
-    charge = _charge(life, intent, card, customer, None if succeeds else life.rng.choice(DECLINES))
+    charge = charged(life, intent, card, customer, None if succeeds else life.rng.choice(DECLINES))
     if succeeds:
         book.add(charge, "charge.succeeded")
         book.change(
@@ -89,23 +90,29 @@ def guest(life: Life, amount: int, currency: str) -> None:
         country=life.identity.country.code,
         fingerprint=book.new_id("", 16),
     )
+    intent = order(life, amount, card.id, currency)
+    charge = book.add(charged(life, intent, card, None, None), "charge.succeeded")
+    book.change(intent, life.tick(), "payment_intent.succeeded", status="succeeded", latest_charge=charge.id)
+
+
+def order(life: Life, amount: int, card: str, currency: str | None = None) -> PaymentIntent:
+    """`payment_intent.created` of a single payment: by the customer, or with `currency` by a guest."""
+    book = life.book
     id_ = book.new_id("pi_3")
-    intent = book.add(
+    return book.add(
         PaymentIntent(
             id=id_,
             created=life.now,
             account=book.account,
-            customer=None,
+            customer=None if currency else life.customer.id,
             invoice=None,
             amount=amount,
-            currency=currency,
-            payment_method=card.id,
+            currency=currency or life.customer.currency or life.identity.country.currency,
+            payment_method=card,
             secret=book.new_id(f"{id_}_secret_", 25),
         ),
         "payment_intent.created",
     )
-    charge = book.add(_charge(life, intent, card, None, None), "charge.succeeded")
-    book.change(intent, life.tick(), "payment_intent.succeeded", status="succeeded", latest_charge=charge.id)
 
 
 def refund(life: Life, charge: Charge, amount: int) -> None:
@@ -124,8 +131,10 @@ def refund(life: Life, charge: Charge, amount: int) -> None:
         currency=charge.currency,
         reason=life.rng.choice((None, "requested_by_customer", "duplicate")),
     )
-    book.change(charge, life.now, "charge.refunded", refunds=(*charge.refunds, given))
+    charge = book.change(charge, life.now, "charge.refunded", refunds=(*charge.refunds, given))
     book.add(given, "refund.created")
+    if not charge.left:
+        _end_warnings(life, charge)
     life.moved("refunded", charge.id)
 
 
@@ -141,7 +150,7 @@ def contest(life: Life, charge: Charge) -> None:
             account=book.account,
             charge=charge.id,
             payment_intent=charge.payment_intent,
-            amount=charge.amount - charge.amount_refunded,
+            amount=charge.left,
             currency=charge.currency,
             reason=life.rng.choice(("fraudulent", "product_not_received", "subscription_canceled")),
             due_by=life.now + 9 * DAY,
@@ -150,6 +159,7 @@ def contest(life: Life, charge: Charge) -> None:
         "charge.dispute.funds_withdrawn",
     )
     book.change(charge, life.now, "charge.updated", dispute=dispute.id)
+    _end_warnings(life, charge)
     life.moved("disputed", charge.id)
     life.at(life.now + life.rng.randint(6, 20) * DAY, lambda: _decide(life, dispute))
 
@@ -165,7 +175,14 @@ def _decide(life: Life, dispute: Dispute) -> None:
     life.moved("dispute-won" if won else "dispute-lost", dispute.charge)
 
 
-def _charge(
+def _end_warnings(life: Life, charge: Charge) -> None:
+    """A warning can be acted upon as long as the charge is neither given back whole nor contested."""
+    for it in list(life.book.things.values()):
+        if isinstance(it, FraudWarning) and it.charge == charge.id and it.actionable:
+            life.book.change(it, life.now, "radar.early_fraud_warning.updated", actionable=False)
+
+
+def charged(
     life: Life, intent: PaymentIntent, card: PaymentMethod, customer: Customer | None, decline: str | None
 ) -> Charge:
     """A charge bears the payer's details as they are right now."""

@@ -14,6 +14,7 @@ from stream.sandbox.stripe.objects import (
     Charge,
     Customer,
     Dispute,
+    FraudWarning,
     Invoice,
     PaymentIntent,
     Refund,
@@ -134,12 +135,29 @@ def test_what_is_given_back_was_taken(world: World) -> None:
         assert not charge.refunds or charge.status == "succeeded"
 
 
+def test_no_more_is_captured_than_was_authorised(world: World) -> None:
+    charges = [charge for charge in things(world, Charge) if charge.amount_captured is not None]
+    assert {0 < charge.taken < charge.amount for charge in charges} == {True, False}
+    for charge in charges:
+        reversed_ = sum(refund.amount for refund in charge.refunds if refund.reversal)
+        # Before basil what was not captured came back by a refund, afterwards it just lapses.
+        assert reversed_ in (0, charge.amount - charge.taken)
+        assert 0 <= charge.left <= charge.taken <= charge.amount
+
+
+def test_a_warning_can_be_acted_upon_until_its_charge_is_given_back_or_contested(world: World) -> None:
+    for warning in things(world, FraudWarning):
+        charge = world.things[key_of(warning.account, warning.charge)]
+        assert isinstance(charge, Charge)
+        assert warning.actionable == (charge.dispute is None and charge.left > 0)
+
+
 def test_a_dispute_is_of_what_had_not_been_given_back(world: World) -> None:
     for dispute in things(world, Dispute):
         charge = world.things[key_of(dispute.account, dispute.charge)]
         assert isinstance(charge, Charge)
         assert charge.dispute == dispute.id
-        assert 0 < dispute.amount == charge.amount - charge.amount_refunded
+        assert 0 < dispute.amount == charge.left
         assert dispute.funds_withdrawn == (dispute.status != "won")
 
 

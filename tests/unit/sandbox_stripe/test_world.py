@@ -17,6 +17,7 @@ MOVEMENTS = frozenset(
         "seats", "interval", "coupon-added", "coupon-ended", "paused", "resumed", "cancellation-scheduled",
         "cancellation-withdrawn", "cancelled", "expired", "renewed", "reactivated", "payment-failed",
         "recovered", "unpaid", "written-off", "refunded", "disputed", "dispute-won", "dispute-lost",
+        "warned", "authorised", "captured", "lapsed",
     )
 )  # fmt: skip
 TYPES = frozenset(
@@ -30,6 +31,8 @@ TYPES = frozenset(
         "invoice.marked_uncollectible", "invoice.upcoming", "invoice_payment.paid",
         "payment_intent.created", "payment_intent.succeeded", "payment_intent.payment_failed",
         "payment_intent.canceled", "payment_method.attached", "charge.succeeded", "charge.failed",
+        "charge.captured", "charge.expired", "payment_intent.amount_capturable_updated",
+        "radar.early_fraud_warning.created", "radar.early_fraud_warning.updated",
         "charge.updated", "charge.refunded", "refund.created", "charge.dispute.created",
         "charge.dispute.closed", "charge.dispute.funds_withdrawn", "charge.dispute.funds_reinstated",
         "product.created", "product.updated", "price.created", "price.updated", "coupon.created",

@@ -13,6 +13,7 @@ from stream.sandbox.stripe.objects import (
     Customer,
     Discount,
     Dispute,
+    FraudWarning,
     Invoice,
     InvoicePayment,
     Item,
@@ -191,6 +192,13 @@ DISPUTE = Dispute(
     reason="fraudulent",
     due_by=AT + 9 * 86_400,
 )
+WARNING = FraudWarning(
+    id="issfr_1Zoe0000000000000000",
+    created=AT + 15,
+    charge=CHARGE.id,
+    payment_intent=INTENT.id,
+    kind="made_with_stolen_card",
+)
 PAYMENT = InvoicePayment(
     id="inpay_1Zoe00000000000000000",
     created=AT + 1,
@@ -203,7 +211,7 @@ PAYMENT = InvoicePayment(
 
 ALL: tuple[Thing, ...] = (
     PRODUCT, FLAT, TIERED, COUPON, CUSTOMER, DISCOUNT, CARD, SUBSCRIPTION, INVOICE, INTENT, REFUND, CHARGE,
-    DISPUTE, PAYMENT,
+    DISPUTE, WARNING, PAYMENT,
 )  # fmt: skip
 
 

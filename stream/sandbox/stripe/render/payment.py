@@ -1,8 +1,8 @@
-"""Payment intents, charges, refunds and disputes."""
+"""Payment intents, charges, refunds, disputes and early fraud warnings."""
 
 from __future__ import annotations
 
-from stream.sandbox.stripe.objects import Charge, Dispute, PaymentIntent, PaymentMethod, Refund
+from stream.sandbox.stripe.objects import Charge, Dispute, FraudWarning, PaymentIntent, PaymentMethod, Refund
 from stream.sandbox.stripe.render.customer import blank_address
 from stream.sandbox.stripe.render.form import BASIL, CLOVER, DAHLIA, Y2022_11, Form, Json, listed, named
 
@@ -19,15 +19,17 @@ def intent(it: PaymentIntent, form: Form) -> Json:
     empty here, and `render.thing` fills it where the charges are at hand."""
     fields: Json = {
         "amount": it.amount,
-        "amount_capturable": 0,
+        "amount_capturable": it.amount if it.status == "requires_capture" else 0,
         "amount_details": {"tip": {}},
-        "amount_received": it.amount if it.status == "succeeded" else 0,
+        "amount_received": _received(it),
         "application": None,
         "application_fee_amount": None,
         "automatic_payment_methods": None,
         "canceled_at": None,
         "cancellation_reason": "void_invoice" if it.status == "canceled" else None,
-        "capture_method": "automatic",
+        "capture_method": "automatic"
+        if it.captured is None and it.status != "requires_capture"
+        else "manual",
         "client_secret": it.secret,
         "confirmation_method": "automatic",
         "created": it.created,
@@ -72,7 +74,7 @@ def charge(it: Charge, form: Form) -> Json:
     paid = it.status == "succeeded"
     fields: Json = {
         "amount": it.amount,
-        "amount_captured": it.amount if paid else 0,
+        "amount_captured": it.taken,
         "amount_refunded": it.amount_refunded,
         "application": None,
         "application_fee": None,
@@ -86,7 +88,7 @@ def charge(it: Charge, form: Form) -> Json:
             "tax_id": None,
         },
         "calculated_statement_descriptor": "EXAMPLE COMPANY",
-        "captured": paid,
+        "captured": paid and (it.amount_captured is None or it.amount_captured > 0),
         "created": it.created,
         "currency": it.currency,
         "customer": it.customer,
@@ -150,6 +152,19 @@ def refund(it: Refund, form: Form) -> Json:
     if form.version >= DAHLIA:
         fields |= {"customer": it.customer, "customer_account": None, "payment_method": None}
     return named("refund", it.id, fields)
+
+
+def fraud_warning(it: FraudWarning, form: Form) -> Json:
+    """docs.stripe.com/api/radar/early_fraud_warnings/object. It names its charge, and no customer."""
+    fields: Json = {
+        "actionable": it.actionable,
+        "charge": it.charge,
+        "created": it.created,
+        "fraud_type": it.kind,
+        "livemode": form.livemode,
+        "payment_intent": it.payment_intent,
+    }
+    return named("radar.early_fraud_warning", it.id, fields)
 
 
 def dispute(it: Dispute, form: Form) -> Json:
@@ -221,6 +236,12 @@ def _withdrawal(it: Dispute, amount: int, category: str) -> Json:
         "type": "adjustment",
     }
     return named("balance_transaction", _transaction(it.id) + suffix, fields)
+
+
+def _received(it: PaymentIntent) -> int:
+    if it.status != "succeeded":
+        return 0
+    return it.amount if it.captured is None else it.captured
 
 
 def _error(it: PaymentIntent) -> Json | None:
