@@ -74,13 +74,15 @@ def _overdrawn(touched: Touched, event: Event) -> Refusal | None:
     if charge is None:
         return None
     given = payments.refunded(of(touched), id_)
-    if given <= charge.taken:
+    # Its capture may come after its refund.
+    most = charge.taken or (0 if charge.status == "failed" else charge.amount)
+    if given <= most:
         return None
     return Refusal(
         event,
         "refund_exceeds_charge",
         f"Refunds of charge {id_} come to {money(given, charge.currency).text}, but it took only "
-        f"{money(charge.taken, charge.currency).text}. They are counted up to that; look at the charge in Stripe.",
+        f"{money(most, charge.currency).text}. They are counted up to that; look at the charge in Stripe.",
     )
 
 

@@ -207,6 +207,19 @@ def test_a_refund_larger_than_its_charge_is_refused_and_counted_up_to_it(late: b
     assert account(*both)[0] == 0.0
 
 
+def test_a_refund_before_its_capture_is_not_refused() -> None:
+    held = charge(captured=False, amount_captured=0)
+    told = after(events(("refund.created", refund(amount=1000), 110), ("charge.succeeded", held, 100)))
+    assert said(payments.project, told).refusals == []
+    told = after(events(("refund.created", refund(amount=1001), 110), ("charge.succeeded", held, 100)))
+    assert [refusal.code for refusal in said(payments.project, told).refusals] == [
+        "refund_exceeds_charge"
+    ] * 2
+    failed = charge(status="failed", amount_captured=0)
+    told = after(events(("refund.created", refund(), 110), ("charge.failed", failed, 100)))
+    assert len(said(payments.project, told).refusals) == 2
+
+
 def test_what_is_only_authorised_says_so() -> None:
     told = after(events(("charge.succeeded", charge(captured=False, amount_captured=0), 100)))
     task = said(invoices.project, told).fields("Task:ch_1")

@@ -16,6 +16,7 @@ from stream.sandbox.expected.subscriptions import date, money, pricing_decimals
 from stream.sandbox.stripe.book import StripeEvent
 from stream.sandbox.stripe.objects import (
     Charge,
+    CreditNote,
     Customer,
     Dispute,
     FraudWarning,
@@ -28,17 +29,18 @@ from stream.sandbox.stripe.objects import (
 from stream.sandbox.stripe.world import World
 
 DAY = 86_400
-FAILURES = ("invoice.payment_failed", "invoice.payment_action_required")
+FAILURES = ("invoice.payment_failed", "invoice.payment_action_required", "invoice.overdue")
 _WORDS = {"open": "is open", "paid": "is paid", "void": "was voided", "uncollectible": "was written off"}
 
 
 class Purse(msgspec.Struct):
-    """All of one customer's money. `failures` are the last that kept an invoice from being paid: when, and after
-    how many attempts."""
+    """All of one customer's money. `failures` are the last that kept an invoice from being paid, or that it was
+    overdue: when, and after how many attempts."""
 
     invoices: list[Invoice] = []
     charges: list[Charge] = []
     disputes: list[Dispute] = []
+    notes: list[CreditNote] = []
     warnings: list[tuple[FraudWarning, Charge]] = []
     subscriptions: list[Subscription] = []
     failures: dict[str, tuple[int, int]] = {}
@@ -59,6 +61,8 @@ def purses(world: World) -> dict[str, Purse]:
                 purse.charges.append(thing)
             case Dispute():
                 purse.disputes.append(thing)
+            case CreditNote():
+                purse.notes.append(thing)
             case FraudWarning():
                 charge = world.things[key_of(thing.account, thing.charge)]
                 assert isinstance(charge, Charge)  # noqa: S101
@@ -77,14 +81,14 @@ def customer_of(thing: Thing, world: World) -> str | None:
     match thing:
         case Dispute() | Refund() | FraudWarning():
             return customer_of(world.things[key_of(thing.account, thing.charge)], world)
-        case Invoice() | Charge() | Subscription():
+        case Invoice() | Charge() | Subscription() | CreditNote():
             return key_of(thing.account, thing.customer) if thing.customer else None
     return None
 
 
 def concerns(event: StripeEvent, world: World) -> bool:
     """Whether an event tells of a customer's money: then some record has to come of it."""
-    kinds = (Invoice, Charge, Refund, Dispute, FraudWarning)
+    kinds = (Invoice, Charge, Refund, Dispute, FraudWarning, CreditNote)
     foretold = event.type == "invoice.upcoming"
     return isinstance(event.thing, kinds) and not foretold and customer_of(event.thing, world) is not None
 
@@ -100,13 +104,20 @@ def account(customer: Customer, purse: Purse) -> Record:
         values[charge.currency] += charge.taken - charge.given_back
     for dispute in purse.disputes:
         values[dispute.currency] -= dispute.amount if dispute.status == "lost" else 0
-    last = max(took, key=lambda it: (it.created, it.id), default=None)
-    own = customer.currency or (last.currency if last else "usd")
+    cheques = [it for it in purse.invoices if it.off_stripe]
+    for invoice in cheques:
+        values[invoice.currency] += invoice.off_stripe
+    for note in purse.notes:
+        values[note.currency] -= note.out_of_band if note.status == "issued" else 0
+    paid = [(it.created, it.id, it.taken, it.currency) for it in took]
+    paid += [(it.paid_at or 0, it.id, it.off_stripe, it.currency) for it in cheques]
+    at, _, amount, currency = max(paid, default=(0, "", 0, "usd"))
+    own = customer.currency or currency
     return {
         "Stripe_Lifetime_Value__c": money(Fraction(values.get(own, 0)), own),
         "Stripe_Lifetime_Values__c": "; ".join(text(values[it], it) for it in sorted(values)) or None,
-        "Stripe_Last_Payment_Date__c": date(last.created) if last else None,
-        "Stripe_Last_Payment_Amount__c": money(Fraction(last.taken), last.currency) if last else None,
+        "Stripe_Last_Payment_Date__c": date(at) if paid else None,
+        "Stripe_Last_Payment_Amount__c": money(Fraction(amount), currency) if paid else None,
         **_risk(purse),
     }
 

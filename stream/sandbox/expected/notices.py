@@ -52,7 +52,8 @@ def _money(world: World) -> Iterator[Notice]:
         match event.thing:
             case Invoice() as it if event.type in money.FAILURES:
                 amount = money.text(it.amount_due - it.amount_paid, it.currency)
-                words = (amount, f"Invoice {it.number}", f"Attempts so far: {it.attempt_count}")
+                tries = (f"Attempts so far: {it.attempt_count}",) if it.attempt_count else ()
+                words = (amount, f"Invoice {it.number}", *tries)
                 yield Notice("Payment failed", key_of(it.account, it.customer), words)
             case Dispute() as it if event.type == "charge.dispute.created":
                 charge = world.things[key_of(it.account, it.charge)]

@@ -17,6 +17,7 @@ from stream.sandbox.stripe.book import StripeEvent
 from stream.sandbox.stripe.objects import (
     Charge,
     Coupon,
+    CreditNote,
     Customer,
     Dispute,
     Invoice,
@@ -38,6 +39,7 @@ DEFAULT_VERSION = "2026-09-30.endive"
 _KINDS: dict[str, type[Thing]] = {
     "charges": Charge,
     "coupons": Coupon,
+    "credit_notes": CreditNote,
     "customers": Customer,
     "disputes": Dispute,
     "invoices": Invoice,

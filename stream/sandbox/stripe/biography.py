@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stream.sandbox.stripe import customers, discounts, dunning, fraud, holds, payments, subscriptions
+from stream.sandbox.stripe import (
+    credits,
+    customers,
+    discounts,
+    dunning,
+    fraud,
+    holds,
+    payments,
+    sent,
+    subscriptions,
+)
 from stream.sandbox.stripe.catalogue import Plan
 from stream.sandbox.stripe.life import DAY, HOUR, MINUTE, Life
-from stream.sandbox.stripe.objects import Charge, PauseBehavior, Subscription
+from stream.sandbox.stripe.objects import Charge, Invoice, PauseBehavior, Subscription
 
 _ENDIVE = "2026-09-30"
 _PAUSES: tuple[PauseBehavior, ...] = ("keep_as_draft", "mark_uncollectible", "void")
@@ -100,6 +110,8 @@ def _of_subscription(life: Life, it: Subscription) -> list[tuple[int, Callable[[
         (3, lambda: subscriptions.cancel(life, it)),
         (1, lambda: subscriptions.annotate(life, it)),
     ]
+    if life.identity.kind == "company" and it.days_until_due is None and status == "active":
+        choices.append((3, lambda: sent.change_collection(life, it)))
     if it.pause:
         return [*choices, (3, lambda: subscriptions.resume_collection(life, it.id))]
     choices += [(4, change) for change in _changes(life, it)]
@@ -160,7 +172,29 @@ def _settle(life: Life, it: Subscription) -> None:
 
 
 def _of_money(life: Life) -> list[tuple[int, Callable[[], None]]]:
-    """What can be given back or contested: of a charge that is neither yet."""
+    """What can be given back, contested or credited."""
+    return [*_of_charges(life), *_of_invoices(life)]
+
+
+def _of_invoices(life: Life) -> list[tuple[int, Callable[[], None]]]:
+    """Of an invoice that is not credited yet."""
+    invoices = [
+        thing
+        for thing in life.book.things.values()
+        if isinstance(thing, Invoice)
+        and thing.status in ("open", "paid")
+        and thing.amount_due > 10
+        and not thing.credited_before
+        and not thing.credited_after
+    ]
+    if not invoices:
+        return []
+    invoice = life.rng.choice([it for it in invoices if it.status == "open"] or invoices)
+    return [(3 if invoice.status == "open" else 1, lambda: credits.credit(life, invoice))]
+
+
+def _of_charges(life: Life) -> list[tuple[int, Callable[[], None]]]:
+    """Of a charge that is not contested and of which something is left."""
     charges = [
         thing
         for thing in life.book.things.values()

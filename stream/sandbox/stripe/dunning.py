@@ -24,7 +24,7 @@ def attempt(life: Life, invoice: Invoice) -> None:
     if invoice.next_payment_attempt:
         if subscription.status == "active":
             life.book.change(subscription, life.now, _UPDATED, status="past_due")
-        _mark(life, delinquent=True)
+        mark(life, delinquent=True)
         life.moved("payment-failed", subscription.id)
         life.at(invoice.next_payment_attempt, lambda: _retry(life, invoice.id))
     else:
@@ -46,7 +46,7 @@ def recover(life: Life, subscription: Subscription) -> None:
         was = pricing.monthly(owed.items) if owed.status == "past_due" else Fraction(0)
         life.book.change(owed, life.now, _UPDATED, status="active")
         if not life.subscriptions("past_due", "unpaid"):
-            _mark(life, delinquent=False)
+            mark(life, delinquent=False)
         life.moved("recovered", owed.id, (was, pricing.monthly(owed.items)))
     else:
         life.moved("recovered", owed.id)
@@ -80,15 +80,16 @@ def settle(life: Life, subscription: Subscription) -> None:
 
 
 def _owes(life: Life, subscription: Subscription) -> bool:
-    """Whether an invoice of it has been tried in vain and is still open."""
+    """Whether an invoice of it has been tried in vain, or is overdue, and is still open."""
     return any(
         isinstance(thing, Invoice)
         and thing.subscription == subscription.id
         and thing.status == "open"
-        and thing.attempt_count > 0
+        and (thing.attempt_count > 0 or (thing.due_date is not None and thing.due_date <= life.now))
         for thing in life.book.things.values()
     )
 
 
-def _mark(life: Life, *, delinquent: bool) -> None:
+def mark(life: Life, *, delinquent: bool) -> None:
+    """Whether the customer owes anything, as Stripe has it."""
     life.book.change(life.customer, life.now, "customer.updated", delinquent=delinquent)

@@ -47,6 +47,7 @@ def draft(
             customer_address=customer.address,
             auto_advance=due is not None,
             next_payment_attempt=due,
+            days_until_due=subscription.days_until_due,
         ),
         "invoice.created",
     )
@@ -93,6 +94,7 @@ def finalise(life: Life, invoice: Invoice) -> Invoice:
         token=life.book.new_id("", 40),
         finalized_at=life.now,
         next_payment_attempt=None,
+        due_date=None if invoice.days_until_due is None else life.now + invoice.days_until_due * DAY,
     )
     if invoice.amount_due:
         intent = payments.intend(life, invoice)
@@ -147,6 +149,23 @@ def _paid(life: Life, invoice: Invoice, charge: str | None) -> None:
         amount_paid=invoice.amount_due,
         attempt_count=invoice.attempt_count + (charge is not None),
         charge=charge,
+        paid_at=life.now,
+        next_payment_attempt=None,
+    )
+
+
+def pay_off_stripe(life: Life, invoice: Invoice) -> None:
+    """It is marked as paid by cheque or transfer: no charge, and so no `invoice.payment_succeeded`."""
+    intent = life.book.get(str(invoice.payment_intent), PaymentIntent)
+    life.book.change(intent, life.now, "payment_intent.canceled", status="canceled")
+    life.book.change(
+        invoice,
+        life.now,
+        "invoice.updated",
+        "invoice.paid",
+        status="paid",
+        amount_paid=invoice.amount_due,
+        off_stripe=invoice.amount_due,
         paid_at=life.now,
         next_payment_attempt=None,
     )

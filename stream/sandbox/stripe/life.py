@@ -41,6 +41,7 @@ class Life:
         self.book = Book(rng, identity.account, version_at)
         self.edits = 0
         self.invoices = 0
+        self.notes = 0
         # Prorations that wait for the next invoice, by subscription.
         self.pending: dict[str, tuple[Line, ...]] = {}
         self._agenda: list[tuple[int, int, Callable[[], None]]] = []

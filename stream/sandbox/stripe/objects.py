@@ -190,6 +190,8 @@ class Subscription(Thing, frozen=True, kw_only=True):
     discounts: tuple[Discount, ...] = ()
     latest_invoice: str | None = None
     default_payment_method: str | None = None
+    # Its invoices are sent, to be paid within so many days; None: they are charged.
+    days_until_due: int | None = None
     missing_payment_method: str = "create_invoice"
     metadata: dict[str, str] = {}
 
@@ -242,6 +244,13 @@ class Invoice(Thing, frozen=True, kw_only=True):
     attempt_count: int = 0
     next_payment_attempt: int | None = None
     amount_paid: int = 0
+    # Of that, what came by cheque or transfer.
+    off_stripe: int = 0
+    # What credit notes took off before it was paid, and after.
+    credited_before: int = 0
+    credited_after: int = 0
+    days_until_due: int | None = None
+    due_date: int | None = None
     finalized_at: int | None = None
     paid_at: int | None = None
     voided_at: int | None = None
@@ -262,7 +271,7 @@ class Invoice(Thing, frozen=True, kw_only=True):
     @property
     def amount_due(self) -> int:
         """What is to be paid: a credit is never paid out."""
-        return max(self.total, 0)
+        return max(self.total - self.credited_before, 0)
 
 
 class PaymentIntent(Thing, frozen=True, kw_only=True):
@@ -357,6 +366,23 @@ class FraudWarning(Thing, frozen=True, kw_only=True):
     payment_intent: str
     kind: str
     actionable: bool = True
+
+
+class CreditNote(Thing, frozen=True, kw_only=True):
+    """What an invoice is lessened by: before it was paid, or after, by a refund or outside of Stripe."""
+
+    invoice: str
+    customer: str
+    currency: str
+    number: str
+    amount: int
+    pre_payment: int = 0
+    post_payment: int = 0
+    out_of_band: int = 0
+    refund: str | None = None
+    reason: str | None = None
+    status: str = "issued"
+    voided_at: int | None = None
 
 
 class InvoicePayment(Thing, frozen=True, kw_only=True):

@@ -43,9 +43,10 @@ def intend(life: Life, invoice: Invoice) -> PaymentIntent:
 
 
 def take(life: Life, invoice: Invoice, *, succeeds: bool) -> Charge:
-    """One attempt to charge the customer's card for an invoice."""
+    """One attempt to charge the customer's card for what an invoice still comes to."""
     book, customer = life.book, life.customer
     intent = book.get(str(invoice.payment_intent), PaymentIntent)
+    intent = msgspec.structs.replace(intent, amount=invoice.amount_due)
     card = book.get(str(customer.default_payment_method), PaymentMethod)
     charge = charged(life, intent, card, customer, None if succeeds else life.rng.choice(DECLINES))
     if succeeds:
@@ -117,9 +118,15 @@ def order(life: Life, amount: int, card: str, currency: str | None = None) -> Pa
 
 def refund(life: Life, charge: Charge, amount: int) -> None:
     """Gives all or a part of a charge back."""
-    book = life.book
     life.begin()
-    book.called()
+    life.book.called()
+    give_back(life, charge, amount)
+    life.moved("refunded", charge.id)
+
+
+def give_back(life: Life, charge: Charge, amount: int) -> Refund:
+    """`charge.refunded` and `refund.created`."""
+    book = life.book
     given = Refund(
         id=book.new_id("re_3"),
         created=life.now,
@@ -135,7 +142,7 @@ def refund(life: Life, charge: Charge, amount: int) -> None:
     book.add(given, "refund.created")
     if not charge.left:
         _end_warnings(life, charge)
-    life.moved("refunded", charge.id)
+    return given
 
 
 def contest(life: Life, charge: Charge) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from stream.sandbox.stripe import discounts, dunning, invoices, pricing
+from stream.sandbox.stripe import discounts, dunning, invoices, pricing, sent
 from stream.sandbox.stripe.catalogue import Plan
 from stream.sandbox.stripe.life import DAY, HOUR, Life, later
 from stream.sandbox.stripe.objects import (
@@ -231,6 +231,9 @@ def collect(life: Life, invoice_id: str) -> None:
         invoices.void(life, invoice)
     elif subscription.pause:
         invoices.write_off(life, invoice)
+    elif invoice.due_date is not None and invoice.amount_due:
+        sent.send(life, invoice)
+        life.moved("billed", subscription.id)
     else:
         dunning.attempt(life, invoice)
 

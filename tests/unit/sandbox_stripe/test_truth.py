@@ -12,6 +12,7 @@ from stream.sandbox.stripe.book import StripeEvent
 from stream.sandbox.stripe.identities import Mixture
 from stream.sandbox.stripe.objects import (
     Charge,
+    CreditNote,
     Customer,
     Dispute,
     FraudWarning,
@@ -121,8 +122,9 @@ def test_what_invoices_say_was_paid_was_charged(world: World) -> None:
     for invoice in things(world, Invoice):
         assert invoice.amount_paid == (invoice.amount_due if invoice.status == "paid" else 0)
         took = [c for c in charges.values() if c.invoice == invoice.id and c.status == "succeeded"]
-        assert sum(charge.amount for charge in took) == invoice.amount_paid
-        if invoice.amount_paid:
+        assert sum(charge.amount for charge in took) == invoice.amount_paid - invoice.off_stripe
+        assert invoice.off_stripe in (0, invoice.amount_paid)
+        if invoice.amount_paid and not invoice.off_stripe:
             assert charges[key_of(invoice.account, str(invoice.charge))].status == "succeeded"
 
 
@@ -133,6 +135,19 @@ def test_what_is_given_back_was_taken(world: World) -> None:
     for charge in things(world, Charge):
         assert charge.amount_refunded == refunds[charge.key] <= charge.amount
         assert not charge.refunds or charge.status == "succeeded"
+
+
+def test_what_is_credited_stands_on_the_invoice_once(world: World) -> None:
+    before: dict[str, int] = defaultdict(int)
+    after: dict[str, int] = defaultdict(int)
+    for note in things(world, CreditNote):
+        assert note.amount == note.pre_payment + note.post_payment > 0
+        assert (note.out_of_band == note.post_payment) != bool(note.refund) or note.pre_payment
+        if note.status == "issued":
+            before[key_of(note.account, note.invoice)] += note.pre_payment
+            after[key_of(note.account, note.invoice)] += note.post_payment
+    for invoice in things(world, Invoice):
+        assert (invoice.credited_before, invoice.credited_after) == (before[invoice.key], after[invoice.key])
 
 
 def test_no_more_is_captured_than_was_authorised(world: World) -> None:

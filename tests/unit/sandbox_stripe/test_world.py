@@ -17,6 +17,7 @@ MOVEMENTS = frozenset(
         "seats", "interval", "coupon-added", "coupon-ended", "paused", "resumed", "cancellation-scheduled",
         "cancellation-withdrawn", "cancelled", "expired", "renewed", "reactivated", "payment-failed",
         "recovered", "unpaid", "written-off", "refunded", "disputed", "dispute-won", "dispute-lost",
+        "collection-changed", "billed", "overdue", "paid", "credited", "credit-voided",
         "warned", "authorised", "captured", "lapsed",
     )
 )  # fmt: skip
@@ -31,6 +32,7 @@ TYPES = frozenset(
         "invoice.marked_uncollectible", "invoice.upcoming", "invoice_payment.paid",
         "payment_intent.created", "payment_intent.succeeded", "payment_intent.payment_failed",
         "payment_intent.canceled", "payment_method.attached", "charge.succeeded", "charge.failed",
+        "invoice.sent", "invoice.overdue", "credit_note.created", "credit_note.voided",
         "charge.captured", "charge.expired", "payment_intent.amount_capturable_updated",
         "radar.early_fraud_warning.created", "radar.early_fraud_warning.updated",
         "charge.updated", "charge.refunded", "refund.created", "charge.dispute.created",

@@ -10,6 +10,7 @@ from stream.sandbox.stripe.objects import (
     Address,
     Charge,
     Coupon,
+    CreditNote,
     Customer,
     Discount,
     Dispute,
@@ -192,6 +193,17 @@ DISPUTE = Dispute(
     reason="fraudulent",
     due_by=AT + 9 * 86_400,
 )
+NOTE = CreditNote(
+    id="cn_1Zoe00000000000000000000",
+    created=AT + 12,
+    invoice=INVOICE.id,
+    customer=CUSTOMER.id,
+    currency="usd",
+    number="RS-00001001-CN-01",
+    amount=45,
+    post_payment=45,
+    refund=REFUND.id,
+)
 WARNING = FraudWarning(
     id="issfr_1Zoe0000000000000000",
     created=AT + 15,
@@ -211,7 +223,7 @@ PAYMENT = InvoicePayment(
 
 ALL: tuple[Thing, ...] = (
     PRODUCT, FLAT, TIERED, COUPON, CUSTOMER, DISCOUNT, CARD, SUBSCRIPTION, INVOICE, INTENT, REFUND, CHARGE,
-    DISPUTE, WARNING, PAYMENT,
+    DISPUTE, NOTE, WARNING, PAYMENT,
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from stream.sandbox.stripe.book import StripeEvent
 from stream.sandbox.stripe.objects import (
     Charge,
     Coupon,
+    CreditNote,
     Customer,
     Discount,
     Dispute,
@@ -35,6 +36,7 @@ __all__ = ["NotExpandable", "body", "event", "thing"]
 _NOUNS: dict[type[Thing], Callable[[Any, Form], Json]] = {
     Charge: payment.charge,
     Coupon: catalogue.coupon,
+    CreditNote: invoice.credit_note,
     Customer: customer.customer,
     Discount: catalogue.discount,
     Dispute: payment.dispute,

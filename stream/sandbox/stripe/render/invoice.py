@@ -1,10 +1,10 @@
-"""Invoices, their lines, and the link to their payment."""
+"""Invoices, their lines, their credit notes, and the link to their payment."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from stream.sandbox.stripe.objects import Invoice, InvoicePayment, Line
+from stream.sandbox.stripe.objects import CreditNote, Invoice, InvoicePayment, Line
 from stream.sandbox.stripe.render import catalogue
 from stream.sandbox.stripe.render.customer import address
 from stream.sandbox.stripe.render.form import BASIL, CLOVER, DAHLIA, Form, Json, listed, named
@@ -42,7 +42,7 @@ def invoice(it: Invoice, form: Form) -> Json:
         },
         "automatically_finalizes_at": it.next_payment_attempt if it.status == "draft" and it.id else None,
         "billing_reason": it.billing_reason,
-        "collection_method": "charge_automatically",
+        "collection_method": "charge_automatically" if it.days_until_due is None else "send_invoice",
         "created": it.created,
         "currency": it.currency,
         "custom_fields": None,
@@ -59,7 +59,7 @@ def invoice(it: Invoice, form: Form) -> Json:
         "default_tax_rates": [],
         "description": None,
         "discounts": [discount.id for discount in it.discounts],
-        "due_date": None,
+        "due_date": it.due_date,
         "effective_at": it.finalized_at,
         "ending_balance": None if it.finalized_at is None else 0,
         "footer": None,
@@ -84,8 +84,8 @@ def invoice(it: Invoice, form: Form) -> Json:
         },
         "period_end": it.period_end,
         "period_start": it.period_start,
-        "post_payment_credit_notes_amount": 0,
-        "pre_payment_credit_notes_amount": 0,
+        "post_payment_credit_notes_amount": it.credited_after,
+        "pre_payment_credit_notes_amount": it.credited_before,
         "receipt_number": None,
         "rendering": None,
         "shipping_cost": None,
@@ -114,7 +114,7 @@ def invoice(it: Invoice, form: Form) -> Json:
     if form.version >= CLOVER:
         fields["customer_account"] = None
     if form.version >= DAHLIA:
-        fields["amount_paid_off_stripe"] = 0
+        fields["amount_paid_off_stripe"] = it.off_stripe
     return named("invoice", it.id, fields)
 
 
@@ -124,7 +124,7 @@ def _until_basil(it: Invoice, form: Form) -> Json:
         "charge": it.charge,
         "discount": catalogue.discount(it.discounts[0], form) if it.discounts else None,
         "paid": it.status == "paid",
-        "paid_out_of_band": False,
+        "paid_out_of_band": it.off_stripe > 0,
         "payment_intent": it.payment_intent,
         "quote": None,
         "subscription": it.subscription,
@@ -243,3 +243,45 @@ def payment(it: InvoicePayment, form: Form) -> Json:
         "status_transitions": {"canceled_at": None, "paid_at": it.paid_at},
     }
     return named("invoice_payment", it.id, fields)
+
+
+def credit_note(it: CreditNote, form: Form) -> Json:
+    """docs.stripe.com/api/credit_notes/object. Until basil it had one refund, since then a list."""
+    fields: Json = {
+        "amount": it.amount,
+        "amount_shipping": 0,
+        "created": it.created,
+        "currency": it.currency,
+        "customer": it.customer,
+        "customer_balance_transaction": None,
+        "discount_amount": 0,
+        "discount_amounts": [],
+        "effective_at": it.created,
+        "invoice": it.invoice,
+        "lines": listed([], f"/v1/credit_notes/{it.id}/lines"),
+        "livemode": form.livemode,
+        "memo": None,
+        "metadata": {},
+        "number": it.number,
+        "out_of_band_amount": it.out_of_band or None,
+        "pdf": f"https://pay.stripe.com/credit_notes/{it.account or OWN_ACCOUNT}/{it.id}/pdf?s=ap",
+        "post_payment_amount": it.post_payment,
+        "pre_payment_amount": it.pre_payment,
+        "reason": it.reason,
+        "shipping_cost": None,
+        "status": it.status,
+        "subtotal": it.amount,
+        "subtotal_excluding_tax": it.amount,
+        "total": it.amount,
+        "total_excluding_tax": it.amount,
+        "type": "post_payment" if it.post_payment else "pre_payment",
+        "voided_at": it.voided_at,
+    }
+    if form.version < BASIL:
+        fields |= {"refund": it.refund, "tax_amounts": []}
+    else:
+        part = {"amount_refunded": it.post_payment, "refund": it.refund, "type": "refund"}
+        fields |= {"refunds": [part] if it.refund else [], "total_taxes": []}
+    if form.version >= CLOVER:
+        fields["customer_account"] = None
+    return named("credit_note", it.id, fields)
