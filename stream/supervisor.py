@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from stream.kafka.broker import Broker
+from stream.kafka.broker import Broker, BrokerError
 from stream.orphans import die_with_parent
 from stream.stage import MISCONFIGURED
 
@@ -30,6 +30,8 @@ LONGEST_PAUSE = 10.0
 # A child that ran for this long is not in a crash loop: its next restart comes at once.
 STEADY_SECONDS = 30.0
 STOP_SECONDS = 20.0
+# A killed Kafka goes over its log before it answers.
+KAFKA_SECONDS = 600.0
 
 
 class ChildError(Exception):
@@ -70,7 +72,8 @@ class Supervisor:
         self._keepers["kafka"] = asyncio.create_task(self._keep_kafka(broker))
 
     def start(self, child: Child) -> None:
-        """Starts a child and keeps it running."""
+        """Starts a child and keeps it running; one that was stopped may be started again."""
+        self._stopping.discard(child.name)
         self._keepers[child.name] = asyncio.create_task(self._keep(child))
 
     async def stop(self, names: Sequence[str] | None = None) -> None:
@@ -132,14 +135,21 @@ class Supervisor:
             await asyncio.sleep(pause)
 
     async def _keep_kafka(self, broker: Broker) -> None:
+        pause = FIRST_PAUSE
         while True:
-            await asyncio.sleep(FIRST_PAUSE)
-            if broker.pid is None:
-                self.restarts["kafka"] += 1
-                log.warning("Kafka ended; it is started again.")
+            await asyncio.sleep(pause)
+            if broker.pid is not None:
+                pause = FIRST_PAUSE
+                continue
+            self.restarts["kafka"] += 1
+            log.warning("Kafka ended; it is started again.")
+            try:
                 broker.launch()
-                await asyncio.to_thread(broker.await_answer)
-                self._record()
+                await asyncio.to_thread(broker.await_answer, KAFKA_SECONDS)
+            except BrokerError as error:
+                pause = min(2 * pause, LONGEST_PAUSE)
+                log.error("%s It is tried again in %.1f s.", error, pause)
+            self._record()
 
     def _record(self) -> None:
         """Writes `processes.json`, whole or not at all."""
