@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import signal
@@ -56,6 +57,8 @@ def main(stage: Stage) -> int:
     try:
         settings = load()
         log_to_stderr(settings)
+        # What is loaded by now stays. Looking through it again and again takes a projector 5 % of its time.
+        gc.freeze()
         uvloop.run(_until_told(stage, settings))
     except SettingError as error:
         print(f"revstream: {error}", file=sys.stderr)

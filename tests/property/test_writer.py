@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from stream.records import Match, Write
+from stream.salesforce import soql
 from stream.salesforce.errors import Kind, RequestError
 from stream.salesforce.planner import CALL_ROWS, plan
 from stream.salesforce.rows import Row
@@ -209,3 +210,9 @@ async def _life(
     letters = {letter.key for letter in log.letters}
     permanent = {f":cus_{customer}".encode() for customer, how in refused.items() if how == "permanent"}
     assert all(key is not None and b":" + key.partition(b":")[2] in permanent for key in letters)
+
+
+@given(st.lists(st.text(), max_size=5))
+def test_a_query_is_as_long_as_it_is_taken_for(values: list[str]) -> None:
+    for text in (*values, *map(soql.literal, values)):
+        assert soql._weight(text) == len(soql.encoded(text))

@@ -46,7 +46,7 @@ class Option(msgspec.Struct, frozen=True, omit_defaults=True):
     tiers: tuple[Tier, ...] = ()
 
 
-class Price(msgspec.Struct, frozen=True, omit_defaults=True):
+class Price(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What one unit of a product costs, every `interval_count` of `interval` (None: not recurring).
 
     `unit_amount` is decimal text in minor units; None when there are tiers or when the payer chooses.
@@ -112,7 +112,7 @@ class _Option(msgspec.Struct):
         )
 
 
-class _Price(msgspec.Struct):
+class _Price(msgspec.Struct, gc=False):
     """A price's fields, and those that a plan calls otherwise."""
 
     id: str

@@ -18,7 +18,7 @@ from stream.stripe.shapes.prices import Price, price
 from stream.stripe.shapes.wire import Expandable, id_of, part
 
 
-class Item(msgspec.Struct, frozen=True, omit_defaults=True):
+class Item(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One line of a subscription. Times in epoch seconds; the period is the subscription's before basil.
 
     `quantity` is None for a metered price. `trial_end` is of a trial of this item alone.
@@ -58,7 +58,7 @@ class Paused(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     at: int | None = None
 
 
-class Subscription(msgspec.Struct, frozen=True, omit_defaults=True):
+class Subscription(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What a customer has subscribed to. Times in epoch seconds.
 
     `more_items` says that Stripe has sent only the first of its items (the list's `has_more`).
@@ -115,7 +115,7 @@ class _Trial(msgspec.Struct):
     end_date: int | None = None
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     id: str
     price: msgspec.Raw = _NULL
     plan: msgspec.Raw = _NULL  # beside every price, and read only where there is none
@@ -145,7 +145,7 @@ class _StatusDetails(msgspec.Struct):
     paused: _Paused | None = None
 
 
-class _Subscription(msgspec.Struct):
+class _Subscription(msgspec.Struct, gc=False):
     id: str
     status: str
     customer: Expandable = None
