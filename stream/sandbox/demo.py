@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from stream import stages, topics
 from stream.kafka.lag import LagWatch
+from stream.listen import free_address
 from stream.sandbox import report
 from stream.sandbox.ends import SlackEnd, SmtpEnd
 from stream.sandbox.expected.churn import CAMPAIGN
@@ -74,7 +75,7 @@ async def play(demo: Demo) -> int:
             "CHURN_CAMPAIGN": CAMPAIGN,
             **_channels(world, slack, mail),
             "REVSTREAM_STATE_DIR": str(folder),
-            **{f"{name}_LISTEN": stages.free_address() for name in _LISTENERS},
+            **{f"{name}_LISTEN": free_address() for name in _LISTENERS},
         }
         supervisor, addresses = await stack.enter_async_context(stages.together(settings, environment))
         supervisor.start(org.child)

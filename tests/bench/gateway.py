@@ -23,8 +23,8 @@ import msgspec
 from stream.gateway.webhook import PATH
 from stream.kafka.broker import Broker
 from stream.kafka.client import create_topics
+from stream.listen import free_address
 from stream.settings import Kafka
-from stream.stages import free_address
 from stream.stripe.signature import sign
 from tests.bench.process import child, cpu
 

@@ -22,9 +22,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from stream.gateway.webhook import PATH
 from stream.kafka.batches import Record
 from stream.kafka.client import create_topics
+from stream.listen import free_address
 from stream.records import decode_result
 from stream.settings import Kafka
-from stream.stages import GATEWAY, PROJECTOR, SALESFORCE, WRITER, LocalOrg, free_address, local_org
+from stream.stages import GATEWAY, PROJECTOR, SALESFORCE, WRITER, LocalOrg, local_org
 from stream.stripe.signature import sign
 from stream.topics import SALESFORCE_RESULTS, SALESFORCE_WRITES, STRIPE_EVENTS
 from tests.bench.gateway import SECRET, event

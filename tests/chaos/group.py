@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import random
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
@@ -17,6 +15,7 @@ import aiohttp
 from stream import stages
 from stream.kafka.broker import Broker
 from stream.kafka.client import create_topics
+from stream.listen import free_address, free_port
 from stream.notify import templates
 from stream.sandbox.ends import SlackEnd
 from stream.sandbox.expected.churn import CAMPAIGN
@@ -35,22 +34,10 @@ READY_SECONDS = 180.0
 
 _METRICS = {"notifier": "NOTIFY"}
 
-# Below those that the kernel gives to outgoing connections: what is killed and comes back finds its port free.
-_PORTS = range(12_000, 32_000)
-
-
-def address() -> str:
-    """A loopback address that nothing listens on, and that no client gets meanwhile."""
-    while True:
-        port = random.choice(_PORTS)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return f"127.0.0.1:{port}"
-
 
 def proxy_to(target: str) -> Proxy:
     """One that comes back on its port after a cut."""
-    return Proxy(target, int(address().rpartition(":")[2]))
+    return Proxy(target, free_port())
 
 
 class ProxiedBroker(Broker):
@@ -59,9 +46,7 @@ class ProxiedBroker(Broker):
 
     def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
         super().__init__(folder)
-        folder.mkdir(parents=True)
-        (folder / "ports").write_text(" ".join(address().rpartition(":")[2] for _ in range(2)))
-        self.listeners = {name: address() for name in names}
+        self.listeners = {name: free_address() for name in names}
         self.proxies = {name: proxy_to(at) for name, at in self.listeners.items()}
 
     async def start_proxies(self) -> None:
@@ -115,7 +100,7 @@ class Group:
         """Starts a process of a stage, under supervision; gives its name. The first projector keeps its tables in
         RocksDB, those that join later in memory."""
         name = name or f"{stage}-{next(self._numbers)}"
-        self._internal[name] = address()
+        self._internal[name] = free_address()
         setting = f"{_METRICS.get(stage, stage.upper())}_METRICS_LISTEN"
         own = {
             "KAFKA_BROKERS": self.proxies[f"kafka/{stage}"].address,
@@ -164,7 +149,7 @@ async def running(folder: Path, world: World) -> AsyncIterator[Group]:
         slack = await stack.enter_async_context(SlackEnd())
         stripe = await stack.enter_async_context(StripeApiServer(world, key=API_KEY))
         certificate.ensure(folder / "org")
-        org = LocalOrg(f"http://{address()}", f"https://{address()}", folder / "org")
+        org = LocalOrg(f"http://{free_address()}", f"https://{free_address()}", folder / "org")
         _, _, path = slack.url.removeprefix("http://").partition("/")
         proxies = {
             "salesforce": proxy_to(org.https_url.removeprefix("https://")),
@@ -187,7 +172,7 @@ async def running(folder: Path, world: World) -> AsyncIterator[Group]:
             "CHURN_CAMPAIGN": CAMPAIGN,
             "KAFKA_PARTITIONS": str(PARTITIONS),
             "KAFKA_SESSION_TIMEOUT_SECONDS": "6",
-            "GATEWAY_LISTEN": address(),
+            "GATEWAY_LISTEN": free_address(),
             # Each notice by itself, whatever its age, named by its ID: so each can be counted where it arrives.
             "NOTIFY_SLACK_WEBHOOK_URL": f"http://{proxies['slack'].address}/{path}",
             "NOTIFY_CHATTER": "true",

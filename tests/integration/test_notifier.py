@@ -18,13 +18,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream import metrics, records
 from stream.kafka.batches import BatchProducer, Record
+from stream.listen import free_address
 from stream.notify.marks import Marks
 from stream.notify.notifier import notifier
 from stream.records import Notice
 from stream.sandbox.ends import SlackEnd, SmtpEnd
 from stream.sandbox.salesforce import LocalSalesforce
 from stream.settings import CUSTOMER_ID_FIELD, Kafka, SettingError, Settings, load
-from stream.stages import free_address
 from stream.topics import NOTICES, NOTIFIER_GROUP
 from tests.fakes.notices import notice, parcel
 

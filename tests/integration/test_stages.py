@@ -17,8 +17,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from stream.kafka.broker import Broker
+from stream.listen import free_address
 from stream.sandbox.salesforce import LocalSalesforce
-from stream.stages import STAGES, free_address
+from stream.stages import STAGES
 from stream.topics import PROJECTOR_GROUP, TABLES, TOPICS, WRITER_GROUP
 
 DEADLINE = 120.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,6 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from stream.kafka.batches import BatchProducer, Record
 from stream.kafka.broker import Broker
+from stream.listen import free_address
 from stream.records import Match, Result, Write, decode_result, encode
 from stream.salesforce.bulk import read_metadata
 from stream.sandbox.salesforce import Fault, LocalSalesforce, Options
@@ -208,20 +208,13 @@ async def seeded(sandbox: LocalSalesforce, object_: str, **fields: Any) -> str:
     return made
 
 
-def free_listen() -> str:
-    """A loopback address that nothing listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
-
-
 def customers(count: int) -> list[Write]:
     return [write for n in range(count) for write in (account(f"cus_{n}"), contact(f"cus_{n}"))]
 
 
 async def test_customers_are_created_and_told_of_and_committed(line: Line, sandbox: LocalSalesforce) -> None:
     await line.put(*customers(300))
-    listen = free_listen()
+    listen = free_address()
     async with writer(line, sandbox, WRITER_METRICS_LISTEN=listen), aiohttp.ClientSession() as http:
         results = await line.until(600)
         async with http.get(f"http://{listen}/readyz") as ready:

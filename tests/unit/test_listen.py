@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from stream.listen import address, bind, parse
+from stream import listen
+from stream.listen import address, bind, free_port, parse
 from stream.settings import SettingError
 
 SETTING = ("gateway", "listen")
@@ -38,6 +41,19 @@ def test_an_address_in_use_names_the_setting() -> None:
         first.listen()
         with pytest.raises(SettingError, match=r"^GATEWAY_LISTEN: cannot listen on 127\.0\.0\.1"):
             bind(address(first), SETTING)
+
+
+def test_a_port_for_later_is_free_and_none_that_the_kernel_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    taken, free = free_port(), free_port()
+    assert max(taken, free) < int(told[0])
+    while free == taken:
+        free = free_port()
+    offered = iter((taken, taken, free))
+    monkeypatch.setattr(listen.random, "choice", lambda _: next(offered))
+    with bind(f"127.0.0.1:{taken}", SETTING) as bound:
+        bound.listen()
+        assert free_port() == free
 
 
 def test_a_shared_address_can_be_had_twice() -> None:
