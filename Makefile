@@ -40,7 +40,7 @@ check: $(VENV)/.dev ## format, lint and types
 
 # Kafka's jars come before the tests that run on it, so that none of them waits for the network.
 jars: $(VENV)/.dev
-	$(VENV)/bin/python -c "from stream.kafka.broker import class_path; class_path()"
+	$(VENV)/bin/python -c "from tests.stock_tool import class_path; class_path()"
 
 # Three at once on two cores, since most of them wait for processes of their own. Each worker has one Kafka.
 WORKERS ?= 3

@@ -13,6 +13,7 @@ from stream import metrics, topics
 from stream.internal import InternalServer
 from stream.kafka import worker
 from stream.kafka.lag import LagWatch
+from stream.records import LIVE, REPLAYED
 from stream.settings import Settings
 from stream.stage import main
 
@@ -82,14 +83,16 @@ async def projector(settings: Settings, stop: asyncio.Event) -> None:
 def _prepare_metrics(settings: Settings) -> None:
     """Every series is there with 0 before its first event, so that `rate()` sees the first one."""
     for outcome, reason in OUTCOMES:
-        metrics.EVENTS_PROCESSED.labels(outcome, reason)
+        for phase in (LIVE, REPLAYED):
+            metrics.EVENTS_PROCESSED.labels(outcome, reason, phase)
     for resolved in ("yes", "no"):
         metrics.ORDER_AMBIGUOUS.labels(resolved)
     for table in topics.TABLES:
         metrics.CHANGELOG_RECORDS.labels(table)
         metrics.RECOVERY_REMAINING.labels(table)
     for object_ in settings.mapping:
-        metrics.WRITES_EMITTED.labels(object_)
+        for phase in (LIVE, REPLAYED):
+            metrics.WRITES_EMITTED.labels(object_, phase)
     metrics.DEAD_LETTERS.labels("decode", "undecodable")
     for reason in ("customer_unknown", "price_unknown"):
         metrics.DEAD_LETTERS.labels("project", reason)

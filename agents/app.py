@@ -7,19 +7,21 @@ one partition are worked on one at a time, while other partitions go on.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 import faust
+from faust.types import TP
 
 from agents import mapping, policies
 from agents.lanes import Lanes
 from agents.steps import Steps
 from stream import topics
+from stream.kafka import progress
 from stream.kafka.batches import BatchProducer
 from stream.kafka.chunks import Chunk, ChunkSchema, chunks
 from stream.kafka.client import options
-from stream.kafka.control import ControlReader
 from stream.kafka.rows import Rows
 from stream.kafka.scan import ranges, scan
 from stream.kafka.worker import faust_app
@@ -40,7 +42,12 @@ class Projector:
             settings.kafka,
             settings.revstream.state_dir / "tables",
             settings.projector.table_store,
+            self._remember,
         )
+        self.app.on_partitions_revoked.connect(self._forget, weak=False)
+        self.app.on_partitions_assigned.connect(self._recall, weak=False)
+        self._reached: dict[int, int] = {}
+        self._recalled = asyncio.Event()
         self._producer = BatchProducer(options(settings.kafka))
         self._stripe = StripeApi(settings.stripe)
         self._lanes = Lanes(self.app.crash)
@@ -56,10 +63,7 @@ class Projector:
         self._agent(topics.STRIPE_CATALOGUE, self._steps.rename)
 
     async def start(self) -> None:
-        """Connects the producer; the app is started by its runner. Offsets are only moved while no projector
-        runs, so replay windows are read once."""
-        async with ControlReader(self.settings.kafka) as control:
-            self._steps.orders = control.orders
+        """Connects the producer; the app is started by its runner."""
         await self._read_catalogue()
         await self._producer.start()
 
@@ -81,9 +85,32 @@ class Projector:
     def _agent(self, topic: str, work: Callable[[int, Chunk], Awaitable[None]]) -> None:
         async def agent(stream: faust.Stream) -> None:
             async for partition, chunk, done in chunks(stream):
+                await self._recalled.wait()  # Faust's recovery may be done before
                 await self._lanes.begin(partition, work, chunk, done)
 
         self.app.agent(self.app.topic(topic, schema=ChunkSchema()), name=topic)(agent)
+
+    # How far events have ever been read
+
+    async def _recall(self, app: faust.App, assigned: Collection[TP], **_: Any) -> None:
+        """Another process may have come further, and offsets may have been moved while nobody had them."""
+        self._reached = await progress.reached(self.settings.kafka)
+        self._steps.until = dict(self._reached)
+        self._recalled.set()
+
+    async def _forget(self, app: faust.App, revoked: Collection[TP], **_: Any) -> None:
+        self._recalled.clear()
+
+    async def _remember(self, offsets: Mapping[TP, int]) -> None:
+        """Before a commit: a crash in between leaves a replay of what was done, and not an alert told twice."""
+        further = {
+            tp.partition: offset
+            for tp, offset in offsets.items()
+            if tp.topic == topics.STRIPE_EVENTS and offset > self._reached.get(tp.partition, 0)
+        }
+        if further:
+            await self._producer.send(progress.records(further))
+            self._reached |= further
 
     # Stripe's catalogue
 

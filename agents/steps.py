@@ -7,9 +7,11 @@ knows no Faust: records leave through a `Log`, and what is remembered lies in tw
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 from typing import Protocol
 
 import msgspec
@@ -20,7 +22,6 @@ from agents.events import State
 from agents.stock import Stock, account_of
 from agents.strays import Owners
 from stream import deadletter, metrics, records, topics
-from stream.control import Orders
 from stream.kafka.batches import Record, partition_of
 from stream.settings import Settings
 from stream.stripe import catalogue
@@ -31,7 +32,10 @@ from stream.stripe.shapes import Customer
 from tables import customer_mapping, subscriptions
 from tables.versions import Rank, Telling
 
+log = logging.getLogger(__name__)
+
 Chunk = Sequence[Received]
+Marks = tuple[tuple[str, bytes], ...]
 
 
 class Log(Protocol):
@@ -62,13 +66,16 @@ class Table(Protocol):
 
 
 class Steps:
-    """The work on chunks of one process' partitions. `orders` are the operators'. A chunk is done with when its
-    method returns: everything that follows from it is durable then."""
+    """The work on chunks of one process' partitions. A chunk is done with when its method returns: everything that
+    follows from it is durable then.
+
+    Events below `until`, by partition, were read before the process got the partition: they are a replay.
+    """
 
     def __init__(
         self, settings: Settings, log: Log, stripe: StripeApi, mapping: Table, subscriptions: Table
     ) -> None:
-        self.orders = Orders()
+        self.until: Mapping[int, int] = {}
         self._settings = settings
         self._log = log
         self._stripe = stripe
@@ -80,7 +87,12 @@ class Steps:
     # Stripe's events
 
     async def project(self, partition: int, chunk: Chunk) -> None:
-        """A chunk of Stripe's events."""
+        """A chunk of Stripe's events. Those of a replay go by themselves: what one of them says is marked, and a
+        new event of the same customer is not."""
+        for replayed, run in groupby(chunk, self._replayed):
+            await self._project(partition, list(run), replayed=replayed)
+
+    async def _project(self, partition: int, chunk: Chunk, *, replayed: bool) -> None:
         began = time.perf_counter()
         folded = projector.fold_chunk(chunk, partial(self._load, partition))
         rerouted = await self._route(folded)
@@ -89,15 +101,13 @@ class Steps:
         projector.settle(folded, topics.STRIPE_EVENTS, partition)
         emitted = projector.Emitted()
         fetched = await self._emit(folded, folded.touched, emitted)
-        replayed = [record for record in chunk if self._replayed(record)]
-        metrics.EVENTS_REPLAYED.inc(len(replayed))
-        again = {record.key for record in replayed}
+        marks = (records.REPLAY,) if replayed else ()
         # What follows goes before what is remembered: an event that waited is forgotten by this chunk, so after a
         # crash in between nothing else would bring its records.
         await self._log.send(
             [
-                *_write_records(partition, emitted.writes, again),
-                *_notice_records(partition, emitted.notices, again),
+                *_write_records(partition, emitted.writes, marks),
+                *_notice_records(partition, emitted.notices, marks),
                 *(_dead_letter(refused) for refused in folded.refused),
                 *rerouted,
                 *self._catalogue_records({**renewed, **fetched}),
@@ -107,18 +117,18 @@ class Steps:
         self._keep(partition, changes, await self._log.send(changes))
         metrics.CHUNK_RECORDS.observe(len(chunk))
         metrics.CHUNK_DURATION.observe(time.perf_counter() - began)
+        phase = records.phase(replay=replayed)
         for (outcome, reason), count in folded.outcomes.items():
-            metrics.EVENTS_PROCESSED.labels(outcome, reason).inc(count)
+            metrics.EVENTS_PROCESSED.labels(outcome, reason, phase).inc(count)
         for write in emitted.writes:
-            metrics.WRITES_EMITTED.labels(write.object).inc()
+            metrics.WRITES_EMITTED.labels(write.object, phase).inc()
         for refused in folded.refused:
             metrics.DEAD_LETTERS.labels(refused.stage, refused.error.code).inc()
         metrics.LAST_PROCESSED.labels("projector").set_to_current_time()
 
     def _replayed(self, record: Received) -> bool:
         """Whether an event was there before: it was produced again on purpose, or the offsets were moved back."""
-        again = self.orders.replaying(record.topic, record.partition, record.offset)
-        return again or records.REPLAY in record.headers
+        return record.offset < self.until.get(record.partition, 0) or records.REPLAY in record.headers
 
     async def _emit(
         self, folded: projector.Folded, keys: Collection[bytes], emitted: projector.Emitted
@@ -250,7 +260,7 @@ class Steps:
         await self._emit(folded, folded.touched, emitted)
         await self._log.send(_write_records(partition, emitted.writes))
         for write in emitted.writes:
-            metrics.WRITES_EMITTED.labels(write.object).inc()
+            metrics.WRITES_EMITTED.labels(write.object, records.LIVE).inc()
 
     # Salesforce's answers
 
@@ -301,24 +311,17 @@ class Steps:
                 metrics.TABLE_KEYS.labels(table.name).set(count)
 
 
-def _write_records(
-    partition: int, writes: Iterable[records.Write], replayed: Collection[bytes | None] = ()
-) -> Iterable[Record]:
-    """A write keeps the partition of its event, so that all records of a customer stay in order. Those of replayed
-    customers say so."""
+def _write_records(partition: int, writes: Iterable[records.Write], marks: Marks = ()) -> Iterable[Record]:
+    """A write keeps the partition of its event, so that all records of a customer stay in order. Those of a replay
+    say so in `marks`."""
     for write in writes:
-        headers = (records.REPLAY,) if write.account.encode() in replayed else ()
-        yield Record(topics.SALESFORCE_WRITES, partition, write.key.encode(), records.encode(write), headers)
+        yield Record(topics.SALESFORCE_WRITES, partition, write.key.encode(), records.encode(write), marks)
 
 
-def _notice_records(
-    partition: int, notices: Iterable[records.Notice], replayed: Collection[bytes | None]
-) -> Iterable[Record]:
+def _notice_records(partition: int, notices: Iterable[records.Notice], marks: Marks) -> Iterable[Record]:
     """Like writes; nobody is told again of what says that it is replayed."""
     for notice in notices:
-        key = notice.account.encode()
-        headers = (records.REPLAY,) if key in replayed else ()
-        yield Record(topics.NOTICES, partition, key, records.encode(notice), headers)
+        yield Record(topics.NOTICES, partition, notice.account.encode(), records.encode(notice), marks)
 
 
 def _dead_letter(refused: projector.Refused) -> Record:

@@ -28,20 +28,6 @@ class Pause(msgspec.Struct, frozen=True, tag="pause"):
         return pause_key(self.object)
 
 
-class Replay(msgspec.Struct, frozen=True, tag="replay"):
-    """Records of a partition below `until` are read again: they were all read before. `at` is epoch
-    milliseconds."""
-
-    topic: str
-    partition: int
-    until: int
-    at: int
-
-    @property
-    def key(self) -> str:
-        return replay_key(self.topic, self.partition)
-
-
 class Closed(msgspec.Struct, frozen=True, tag="closed"):
     """A dead letter that is done with. `offset` is its own on `revstream.dead-letters`."""
 
@@ -56,7 +42,7 @@ class Closed(msgspec.Struct, frozen=True, tag="closed"):
         return f"dead-letter:{self.partition}:{self.offset}"
 
 
-Order = Pause | Replay | Closed
+Order = Pause | Closed
 
 encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Order).decode
@@ -65,11 +51,6 @@ _decode = msgspec.json.Decoder(Order).decode
 def pause_key(object_: str) -> str:
     """The Kafka key of a pause."""
     return f"pause:{object_}"
-
-
-def replay_key(topic: str, partition: int) -> str:
-    """The Kafka key of a replay window."""
-    return f"replay:{topic}:{partition}"
 
 
 class Orders:
@@ -99,11 +80,6 @@ class Orders:
     def paused(self) -> dict[str, str]:
         """Objects whose writes are held back, `all` for every one, and the reason."""
         return {one.object: one.reason for one in self._of(Pause)}
-
-    def replaying(self, topic: str, partition: int, offset: int) -> bool:
-        """Whether a record has been read before an operator moved the offsets back."""
-        held = self._held.get(replay_key(topic, partition))
-        return isinstance(held, Replay) and offset < held.until
 
     @property
     def closed(self) -> dict[tuple[int, int], Closed]:

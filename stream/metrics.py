@@ -40,17 +40,15 @@ LAG_RECORDS = Gauge(
 )
 LAG_SECONDS = Gauge(
     "revstream_consumer_lag_seconds",
-    "Age of the first record not yet committed; 0 when caught up.",
-    ["group", "topic", "partition"],
+    "Age of the first record not yet committed, by whether it is of a replay; 0 when caught up.",
+    ["group", "topic", "partition", "phase"],
 )
 
 # Projector
 EVENTS_PROCESSED = Counter(
-    "revstream_events_processed_total", "Stripe events by what became of them.", ["outcome", "reason"]
-)
-EVENTS_REPLAYED = Counter(
-    "revstream_events_replayed_total",
-    "Stripe events read again in a replay; counted among the processed, too.",
+    "revstream_events_processed_total",
+    "Stripe events by what became of them.",
+    ["outcome", "reason", "phase"],
 )
 CHUNK_RECORDS = Histogram(
     "revstream_chunk_records", "Records handed to the projector at once.", buckets=ROWS_BUCKETS
@@ -58,7 +56,9 @@ CHUNK_RECORDS = Histogram(
 CHUNK_DURATION = Histogram(
     "revstream_chunk_duration_seconds", "Time to project and send one chunk.", buckets=HTTP_BUCKETS
 )
-WRITES_EMITTED = Counter("revstream_writes_emitted_total", "Desired records sent to the writer.", ["object"])
+WRITES_EMITTED = Counter(
+    "revstream_writes_emitted_total", "Desired records sent to the writer.", ["object", "phase"]
+)
 LAST_PROCESSED = Gauge(
     "revstream_last_processed_timestamp_seconds", "When the stage last finished a batch.", ["stage"]
 )
@@ -74,7 +74,7 @@ ORDER_AMBIGUOUS = Counter(
 
 # Writer
 WINDOW_ROWS = Histogram("revstream_window_rows", "Rows in one window after coalescing.", buckets=ROWS_BUCKETS)
-ROWS = Counter("revstream_salesforce_rows_total", "Rows by outcome.", ["object", "outcome"])
+ROWS = Counter("revstream_salesforce_rows_total", "Rows by outcome.", ["object", "outcome", "phase"])
 ROW_ERRORS = Counter("revstream_salesforce_row_errors_total", "Refused rows by error class.", ["error_class"])
 RETRIES = Counter("revstream_salesforce_retries_total", "Rows or requests tried again.", ["reason"])
 SALESFORCE_REQUESTS = Counter(
@@ -93,7 +93,7 @@ LANE_PAUSED = Gauge(
 )
 END_TO_END = Histogram(
     "revstream_end_to_end_duration_seconds",
-    "From the gateway's receipt to Salesforce's confirmation.",
+    "From the gateway's receipt to Salesforce's confirmation; not of replays.",
     buckets=END_TO_END_BUCKETS,
 )
 

@@ -16,8 +16,15 @@ Scalar = str | int | float | bool | None
 # The header of an event or a write that was there before: it is sent though Salesforce has confirmed it, and
 # nobody is told of it again.
 REPLAY = ("replay", b"1")
+# The values of the label `phase` of metrics.
+LIVE, REPLAYED = "live", "replay"
 
 Outcome = Literal["created", "updated", "unchanged", "superseded", "dead-lettered"]
+
+
+def phase(*, replay: bool) -> str:
+    """The label of what is, or is not, of a replay."""
+    return REPLAYED if replay else LIVE
 
 
 class EventRef(msgspec.Struct, frozen=True, gc=False):

@@ -14,6 +14,7 @@ NOTICES = "revstream.notices"
 NOTICES_SENT = "revstream.notices.sent"
 DEAD_LETTERS = "revstream.dead-letters"
 CONTROL = "revstream.control"
+PROGRESS = "revstream.progress"
 
 PROJECTOR_GROUP = "revstream-projector"
 WRITER_GROUP = "revstream-writer"
@@ -64,5 +65,6 @@ TOPICS: tuple[Topic, ...] = (
     Topic(NOTICES_SENT, {**_COMPACT_7_DAYS, "retention.ms": _days(30)}),
     Topic(DEAD_LETTERS, _KEPT_30_DAYS),
     Topic(CONTROL, _COMPACT, partitioned=False),
+    Topic(PROGRESS, _COMPACT),
     *(Topic(changelog(table), _COMPACT) for table in TABLES),
 )

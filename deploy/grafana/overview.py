@@ -48,9 +48,9 @@ ROWS: list[tuple[str, list[Panel]]] = [
             ),
             (
                 "Behind",
-                "Age of the oldest record that a group has not committed.",
+                "Age of the oldest record that a group has not committed, by whether it is of a replay.",
                 "s",
-                [(highest("consumer_lag_seconds", "group"), "{{group}}")],
+                [(highest("consumer_lag_seconds", "group, phase"), "{{group}} {{phase}}")],
             ),
             (
                 "Processes",
@@ -138,11 +138,13 @@ ROWS: list[tuple[str, list[Panel]]] = [
         [
             (
                 "Events",
-                "Stripe's events by what became of them.",
+                "Stripe's events by what became of them, live or in a replay.",
                 "ops",
                 [
-                    (rate("events_processed_total", "outcome, reason"), "{{outcome}} {{reason}}"),
-                    (rate("events_replayed_total"), "of them in a replay"),
+                    (
+                        rate("events_processed_total", "outcome, reason, phase"),
+                        "{{outcome}} {{reason}} {{phase}}",
+                    )
                 ],
             ),
             (
@@ -157,7 +159,7 @@ ROWS: list[tuple[str, list[Panel]]] = [
                 "Desired records by object, and changelog records by table.",
                 "ops",
                 [
-                    (rate("writes_emitted_total", "object"), "{{object}}"),
+                    (rate("writes_emitted_total", "object, phase"), "{{object}} {{phase}}"),
                     (rate("changelog_records_total", "table"), "{{table}} changelog"),
                 ],
             ),
@@ -184,9 +186,14 @@ ROWS: list[tuple[str, list[Panel]]] = [
             ("Window size", "Rows of a window after coalescing.", "short", quantiles("window_rows")),
             (
                 "Rows",
-                "Rows by object and outcome.",
+                "Rows by object and outcome, live or in a replay.",
                 "ops",
-                [(rate("salesforce_rows_total", "object, outcome"), "{{object}} {{outcome}}")],
+                [
+                    (
+                        rate("salesforce_rows_total", "object, outcome, phase"),
+                        "{{object}} {{outcome}} {{phase}}",
+                    )
+                ],
             ),
             (
                 "Refused rows and retries",

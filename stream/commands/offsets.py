@@ -25,9 +25,7 @@ from stream.commands.told import (
     say_table,
     when,
 )
-from stream.control import Replay
 from stream.kafka import plan as plans
-from stream.kafka.control import ControlReader, give
 from stream.kafka.lag import GROUPS
 from stream.kafka.offsets import Group, Offsets
 from stream.kafka.plan import Plan, PlanError, Position, Scenario
@@ -364,7 +362,6 @@ def _apply(file: Path, wait: float, undo_file: Path | None, *, yes: bool, as_jso
             if plan.scenario != "undo":
                 kept = plans.undo(plan, int(time.time() * 1000))
                 back.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=2))
-            await _mark(settings, plan)
             await cluster.move(plan.group, plan.moves)
         way_back = None if plan.scenario == "undo" else str(back)
         if as_json:
@@ -376,25 +373,6 @@ def _apply(file: Path, wait: float, undo_file: Path | None, *, yes: bool, as_jso
         return DONE
 
     run(work)
-
-
-async def _mark(settings: Settings, plan: Plan) -> None:
-    """Says which records are read again, before they can be: a window without a replay does nothing. A window
-    that is there is not made smaller. Taking a plan back reads nothing that was read before, so it marks none."""
-    if plan.group != topics.PROJECTOR_GROUP or plan.scenario == "undo":
-        return
-    async with ControlReader(settings.kafka) as reader:
-        held = reader.orders
-    now = int(time.time() * 1000)
-    await give(
-        settings.kafka,
-        [
-            Replay(move.topic, move.partition, until, now)
-            for move in plan.moves
-            if move.again > 0
-            and not held.replaying(move.topic, move.partition, until := move.target + move.again)
-        ],
-    )
 
 
 def _confirm(plan: Plan) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
 import faust
@@ -33,6 +33,7 @@ FETCH_PARTITION_BYTES = 8 * 1024 * 1024
 MAX_CHUNK_RECORDS = 2000
 
 Chunk = Sequence[ConsumerRecord]
+BeforeCommit = Callable[[Mapping[TP, int]], Awaitable[None]]
 
 
 class ChunkSchema(faust.Schema):  # type: ignore[misc]
@@ -158,7 +159,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         return True
 
     async def force_commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
-        """Commits what is done; the records that were sent for it are flushed before."""
+        """Commits what is done; the records that were sent for it are flushed before, and the transport's
+        `before_commit` has been told of it."""
         assigned = self.assignment()
         offsets = {
             tp: done
@@ -170,6 +172,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         if not offsets:
             return False
         await self.app.producer.flush()
+        await self.transport.before_commit(offsets)
         committed: bool = await self._commit(offsets)
         if committed:
             self._committed_offset.update(offsets)
@@ -229,19 +232,24 @@ class FlushingProducer(driver.Producer):  # type: ignore[misc]
 
 
 class ChunkTransport(driver.Transport):  # type: ignore[misc]
-    """Faust's aiokafka transport with the two parts above."""
+    """Faust's aiokafka transport with the two parts above. `before_commit` is awaited with the offsets that are
+    about to be committed; when it raises, they are not."""
 
     Consumer = ChunkConsumer
     Producer = FlushingProducer
 
+    def __init__(self, *args: Any, before_commit: BeforeCommit, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.before_commit = before_commit
 
-def install(app: faust.App) -> None:
+
+def install(app: faust.App, before_commit: BeforeCommit) -> None:
     """Gives the app the chunked transport. Raises RuntimeError on any Faust but the one this was built for."""
     if faust.__version__ != FAUST_VERSION:
         raise RuntimeError(
             f"The chunked transport is built for Faust {FAUST_VERSION}, not {faust.__version__}."
         )
-    app.transport = ChunkTransport(app.conf.broker, app, app.loop)
+    app.transport = ChunkTransport(app.conf.broker, app, app.loop, before_commit=before_commit)
     app.tables._recovery = ChunkRecovery(app, app.tables, beacon=app.tables.beacon)
 
 

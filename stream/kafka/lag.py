@@ -1,7 +1,7 @@
 """How far the groups are behind, in records and in seconds.
 
 Measured by clients of its own: a consumer that stalls would freeze its own idea of the lag. The projector and
-the writer both watch both groups, so that one of them being down does not hide it (take the maximum).
+the writer both watch all groups, so that one of them being down does not hide it (take the maximum).
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from stream import metrics, topics
+from stream import metrics, records, topics
+from stream.kafka import progress
 from stream.kafka.client import options
 from stream.settings import Kafka
 
 log = logging.getLogger(__name__)
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    topics.PROJECTOR_GROUP: (topics.STRIPE_EVENTS, topics.SALESFORCE_RESULTS),
+    topics.PROJECTOR_GROUP: (topics.STRIPE_EVENTS, topics.SALESFORCE_RESULTS, topics.STRIPE_CATALOGUE),
     topics.WRITER_GROUP: (topics.SALESFORCE_WRITES,),
+    topics.NOTIFIER_GROUP: (topics.NOTICES,),
 }
 EVERY_SECONDS = 5.0
 FETCH_MS = 1000
@@ -66,10 +68,9 @@ class LagWatch:
                 log.warning("The lag cannot be measured: %s", type(error).__name__)
             await asyncio.sleep(EVERY_SECONDS)
 
-    async def measure(self, group: str, *names: str) -> dict[TopicPartition, tuple[int, int]]:
-        """By partition: records behind, and the offset of the first of them. Of the topics that the group reads, or
-        of those named."""
-        partitions = await self._partitions(*(names or GROUPS[group]))
+    async def measure(self, group: str) -> dict[TopicPartition, tuple[int, int]]:
+        """By partition: records behind, and the offset of the first of them."""
+        partitions = await self._partitions(*GROUPS[group])
         if not partitions:  # nobody has created the topics yet
             return {}
         committed = await self._admin.list_consumer_group_offsets(group, partitions=partitions)
@@ -98,16 +99,30 @@ class LagWatch:
         ]
 
     async def _export(self, group: str) -> None:
-        for tp, (records, first) in (await self.measure(group)).items():
+        if group == topics.NOTIFIER_GROUP and not await self._admin.list_consumer_group_offsets(group):
+            return  # nobody has ever run a notifier, and notices need not be told
+        for tp, (behind_, first) in (await self.measure(group)).items():
             labels = (group, tp.topic, str(tp.partition))
-            metrics.LAG_RECORDS.labels(*labels).set(records)
-            age = await self._age(tp, first) if records else 0.0
-            metrics.LAG_SECONDS.labels(*labels).set(age)
+            metrics.LAG_RECORDS.labels(*labels).set(behind_)
+            ages = {records.LIVE: 0.0, records.REPLAYED: 0.0}
+            if behind_ and (waiting := await self._record(tp, first)):
+                ages[await self._phase(waiting)] = max(0.0, time.time() - waiting.timestamp / 1000)
+            for phase, age in ages.items():
+                metrics.LAG_SECONDS.labels(*labels, phase).set(age)
 
-    async def _age(self, tp: TopicPartition, offset: int) -> float:
-        """Seconds since the record at an offset was written; 0 when it cannot be read in a second."""
+    async def _phase(self, waiting: Any) -> str:
+        """Whether a record is of a replay: it says so, or is an event that was read before."""
+        again = records.REPLAY in waiting.headers
+        if not again and waiting.topic == topics.STRIPE_EVENTS:
+            kept = TopicPartition(topics.PROGRESS, waiting.partition)
+            end = (await self._reader.end_offsets([kept]))[kept]
+            last = await self._record(kept, end - 1) if end else None
+            again = last is not None and waiting.offset < progress.read(last.value)
+        return records.phase(replay=again)
+
+    async def _record(self, tp: TopicPartition, offset: int) -> Any:
+        """The record at an offset; None when it cannot be read in a second."""
         self._reader.assign([tp])
         self._reader.seek(tp, offset)
         fetched = await self._reader.getmany(tp, timeout_ms=FETCH_MS, max_records=1)
-        records = fetched.get(tp)
-        return max(0.0, time.time() - records[0].timestamp / 1000) if records else 0.0
+        return next(iter(fetched.get(tp, ())), None)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import faust
 import mode
+from faust.types import TP
 from faust.types.auth import AuthProtocol
 
-from stream.kafka.chunks import FETCH_PARTITION_BYTES, install
+from stream.kafka.chunks import FETCH_PARTITION_BYTES, BeforeCommit, install
 from stream.kafka.client import ssl_context
 from stream.settings import Kafka
 
@@ -23,8 +24,16 @@ class WorkerError(Exception):
     """The Faust worker ended by itself. The message is the reason that reached it first."""
 
 
-def faust_app(name: str, kafka: Kafka, folder: Path, store: str = "memory") -> faust.App:
+async def _nothing(offsets: Mapping[TP, int]) -> None:
+    pass
+
+
+def faust_app(
+    name: str, kafka: Kafka, folder: Path, store: str = "memory", before_commit: BeforeCommit = _nothing
+) -> faust.App:
     """An app on the chunked transport, named (and so grouped) `name`, with table files under `folder`.
+
+    `before_commit` is awaited with the offsets that are about to be committed.
 
     Its web server, which shows table contents to whoever asks, is off, as are topics of Faust's own making.
     """
@@ -52,7 +61,7 @@ def faust_app(name: str, kafka: Kafka, folder: Path, store: str = "memory") -> f
         agent_supervisor=mode.CrashingSupervisor,
         worker_redirect_stdouts=False,
     )
-    install(app)
+    install(app, before_commit)
     return app
 
 

@@ -154,6 +154,7 @@ class Source:
         except (CommitFailedError, IllegalStateError):
             return  # the partitions are not ours any more; the marks know what was told
         self.desk.progress.committed(reached)
+        metrics.LAST_PROCESSED.labels("notifier").set_to_current_time()
 
 
 async def notifier(settings: Settings, stop: asyncio.Event) -> None:

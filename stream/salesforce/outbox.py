@@ -9,6 +9,7 @@ from typing import Protocol
 
 from stream import metrics
 from stream.kafka.batches import Record
+from stream.records import phase
 from stream.salesforce.rows import Row
 from stream.salesforce.settle import Settled, records
 from stream.salesforce.window import Book
@@ -93,7 +94,7 @@ def _count(settled: Settled, at: int) -> None:
     object_ = (
         write.object if settled.stage != "decode" else "unknown"
     )  # a key that is no key may say anything
-    metrics.ROWS.labels(object_, settled.outcome).inc()
+    metrics.ROWS.labels(object_, settled.outcome, phase(replay=settled.row.replay)).inc()
     if settled.error is not None:
         metrics.DEAD_LETTERS.labels(settled.stage, settled.error.code).inc()
     elif settled.outcome != "superseded" and not settled.row.replay:  # an old event's age is no delay

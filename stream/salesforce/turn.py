@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
-from stream import metrics
+from stream import metrics, records
 from stream.records import RowError
 from stream.salesforce import closing, lookup, owners, present
 from stream.salesforce.confirmed import Confirmed, Known
@@ -196,7 +196,8 @@ class Turn:
         waiting: dict[str, Row] = {}
         for id_, account, answer in done:
             if answer.error is None:
-                metrics.ROWS.labels(closing.OPPORTUNITY, "closed").inc()
+                phase = records.phase(replay=by_account[account].replay)
+                metrics.ROWS.labels(closing.OPPORTUNITY, "closed", phase).inc()
                 continue
             kind, row = answer.kind or Kind.ROW, by_account[account]
             metrics.ROW_ERRORS.labels(kind.value).inc()

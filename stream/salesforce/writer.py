@@ -18,7 +18,7 @@ from stream.kafka.batches import BatchProducer, Record
 from stream.kafka.client import options
 from stream.kafka.control import ControlReader
 from stream.kafka.lag import LagWatch
-from stream.records import Outcome
+from stream.records import LIVE, REPLAYED, Outcome
 from stream.salesforce.bulk import Kept, read_metadata
 from stream.salesforce.client import Client
 from stream.salesforce.describe import Describer
@@ -177,7 +177,8 @@ def _prepare_metrics(settings: Settings) -> None:
         metrics.RETRIES.labels(kind.value)
     for object_ in settings.mapping:
         for outcome in get_args(Outcome):
-            metrics.ROWS.labels(object_, outcome)
+            for phase in (LIVE, REPLAYED):
+                metrics.ROWS.labels(object_, outcome, phase)
         metrics.LANE_PAUSED.labels(object_, CONFIGURATION)
         metrics.LANE_PAUSED.labels(object_, OPERATOR)
     for reason in (LOGIN, QUOTA, AWAY, OPERATOR):

@@ -15,8 +15,8 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from stream import stages, topics
-from stream.kafka.lag import LagWatch
+from stream import stages
+from stream.kafka.lag import GROUPS, LagWatch
 from stream.listen import free_address
 from stream.sandbox import report
 from stream.sandbox.ends import SlackEnd, SmtpEnd
@@ -152,13 +152,6 @@ async def _deliver(console: Console, demo: Demo, world: World, gateway: str) -> 
         )
 
 
-_READERS = (
-    (topics.PROJECTOR_GROUP,),
-    (topics.WRITER_GROUP,),
-    (topics.NOTIFIER_GROUP, topics.NOTICES),
-)
-
-
 async def _settled(kafka: Kafka) -> None:
     """Waits until all groups have committed all there is. Raises TimeoutError that says how much is left."""
     watch = LagWatch(kafka)
@@ -168,8 +161,8 @@ async def _settled(kafka: Kafka) -> None:
     try:
         while quiet < 2:  # twice in a row: what one group commits may be new to the other
             left = 0
-            for group, *names in _READERS:
-                left += sum(behind for behind, _ in (await watch.measure(group, *names)).values())
+            for group in GROUPS:
+                left += sum(behind for behind, _ in (await watch.measure(group)).values())
             quiet = quiet + 1 if left == 0 else 0
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{left} records are still not worked on after {SETTLE_SECONDS:.0f} s.")

@@ -234,7 +234,7 @@ async def test_faust_serves_nothing_and_makes_no_topic(topics: str, tmp_path: Pa
 def test_another_faust_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.faust, "__version__", "0.16.0")
     with pytest.raises(RuntimeError, match=r"built for Faust 0\.15\.3, not 0\.16\.0"):
-        module.install(None)  # type: ignore[arg-type]
+        module.install(None, None)  # type: ignore[arg-type]
 
 
 async def test_a_seek_while_a_chunk_is_handed_over_has_it_read_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,21 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import REGISTRY
 
+from stream.kafka import progress
 from stream.kafka.batches import BatchProducer, Record
 from stream.kafka.broker import Broker
 from stream.kafka.lag import LagWatch, behind
+from stream.records import REPLAY
 from stream.settings import Kafka
-from stream.topics import DEAD_LETTERS, SALESFORCE_WRITES, WRITER_GROUP
+from stream.topics import (
+    DEAD_LETTERS,
+    NOTICES,
+    NOTIFIER_GROUP,
+    PROJECTOR_GROUP,
+    SALESFORCE_WRITES,
+    STRIPE_EVENTS,
+    WRITER_GROUP,
+)
 
 DEADLINE = 120.0
 HERE = TopicPartition(SALESFORCE_WRITES, 1)
@@ -28,6 +38,14 @@ async def watch(kafka: str) -> AsyncIterator[LagWatch]:
     await watch.start()
     yield watch
     await watch.stop()
+
+
+async def group_at(brokers: str, group: str, tp: TopicPartition, offset: int) -> None:
+    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=group, enable_auto_commit=False)
+    consumer.assign([tp])
+    await consumer.start()
+    await consumer.commit({tp: offset})
+    await consumer.stop()
 
 
 async def put(brokers: str, *records: Record) -> None:
@@ -63,6 +81,7 @@ def test_what_retention_took_is_not_behind(committed: int, start: int, end: int,
 
 async def test_a_cluster_without_topics_has_no_lag(broker: Broker, watch: LagWatch) -> None:
     assert await watch.measure(WRITER_GROUP) == {}
+    assert await watch.measure(NOTIFIER_GROUP) == {}
     assert await watch.kept(DEAD_LETTERS) == 0
 
 
@@ -83,16 +102,48 @@ async def test_the_lag_is_that_of_the_first_record_not_committed(topics: str, wa
         while gauge("dead_letter_records") != 3:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert gauge("consumer_lag_records", **labels) == 2
-    age = gauge("consumer_lag_seconds", **labels)
+    age = gauge("consumer_lag_seconds", phase="live", **labels)
     assert age is not None
     assert 0 < age < DEADLINE + time.monotonic() - began
-    assert gauge("consumer_lag_seconds", **{**labels, "partition": "0"}) == 0
+    assert gauge("consumer_lag_seconds", phase="live", **{**labels, "partition": "0"}) == 0
+    assert gauge("consumer_lag_seconds", phase="replay", **labels) == 0
 
     await group.commit({HERE: 3})
     await group.stop()
     async with asyncio.timeout(DEADLINE):
         while gauge("consumer_lag_records", **labels):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-    assert gauge("consumer_lag_seconds", **labels) == 0
+    assert gauge("consumer_lag_seconds", phase="live", **labels) == 0
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_what_was_read_before_is_a_lag_of_a_replay(topics: str, watch: LagWatch) -> None:
+    events, writes = TopicPartition(STRIPE_EVENTS, 0), TopicPartition(SALESFORCE_WRITES, 2)
+    await put(topics, *(Record(STRIPE_EVENTS, 0, b"key", b"value") for _ in range(4)))
+    await put(topics, *progress.records({0: 1}), *progress.records({0: 3, 1: 9}))
+    await put(topics, Record(SALESFORCE_WRITES, 2, b"key", b"value", (REPLAY,)))
+
+    async def ages(group: str, tp: TopicPartition, offset: int) -> tuple[bool, bool]:
+        await group_at(topics, group, tp, offset)
+        await watch._export(group)
+        labels = {"group": group, "topic": tp.topic, "partition": str(tp.partition)}
+        live, again = (gauge("consumer_lag_seconds", phase=phase, **labels) for phase in ("live", "replay"))
+        return bool(live), bool(again)
+
+    assert await ages(PROJECTOR_GROUP, events, 2) == (False, True)
+    assert await ages(PROJECTOR_GROUP, events, 3) == (True, False)
+    assert await ages(PROJECTOR_GROUP, events, 4) == (False, False)
+    assert await ages(WRITER_GROUP, writes, 0) == (False, True)
+    assert await progress.reached(Kafka(brokers=[topics])) == {0: 3, 1: 9}
+
+
+async def test_a_notifier_that_is_never_run_is_not_behind(topics: str, watch: LagWatch) -> None:
+    told = TopicPartition(NOTICES, 0)
+    await put(topics, *(Record(NOTICES, 0, b"key", b"value") for _ in range(2)))
+    labels = {"group": NOTIFIER_GROUP, "topic": NOTICES, "partition": "0"}
+    await watch._export(NOTIFIER_GROUP)
+    assert gauge("consumer_lag_records", **labels) is None
+    await group_at(topics, NOTIFIER_GROUP, told, 1)
+    await watch._export(NOTIFIER_GROUP)
+    assert gauge("consumer_lag_records", **labels) == 1

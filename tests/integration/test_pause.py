@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from stream.control import Orders, Pause, Replay, encode
+from stream.control import Closed, Orders, Pause, encode
 from stream.sandbox.salesforce import LocalSalesforce
 from tests.fakes.writes import account, contact
 from tests.integration.test_offsets import revstream
@@ -50,15 +50,13 @@ async def test_only_what_is_written_can_be_paused_and_what_is_paused_resumed(top
 
 def test_orders_are_read_and_taken_back() -> None:
     orders = Orders()
-    pause, window = Pause("all", "why", 1), Replay("stripe.events", 3, 100, 1)
-    for order in (pause, window):
+    pause, closed = Pause("all", "why", 1), Closed(3, 100, "discarded", "why", 1)
+    for order in (pause, closed):
         assert orders.read(order.key.encode(), encode(order))
     assert orders.paused == {"all": "why"}
-    assert orders.replaying("stripe.events", 3, 99)
-    assert not orders.replaying("stripe.events", 3, 100)
-    assert not orders.replaying("stripe.events", 2, 5)
+    assert orders.closed == {(3, 100): closed}
     assert orders.read(pause.key.encode(), None)
     assert orders.paused == {}
     assert not orders.read(b"new:thing", b'{"type":"thing"}')
     assert not orders.read(b"broken", b"{")
-    assert list(orders.all) == [window.key]
+    assert list(orders.all) == [closed.key]

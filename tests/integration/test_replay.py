@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import msgspec
+import pytest
 
 from stream.commands.replay import Chosen, Progress
 from stream.records import REPLAY
-from stream.topics import SALESFORCE_WRITES, STRIPE_EVENTS
-from tests.integration.test_offsets import OLD, commit, committed, revstream
+from stream.sandbox.salesforce import LocalSalesforce
+from stream.topics import PROJECTOR_GROUP, SALESFORCE_WRITES, STRIPE_EVENTS
+from tests.integration.test_offsets import OLD, committed, revstream
 from tests.integration.test_projector import customer, projector, read, send
+from tests.integration.test_writer import Line, free_listen, writer
+from tests.stock_tool import kafka_consumer_groups
 
 
 async def written(brokers: str, count: int) -> list[tuple[str, Any]]:
     """What the projector asked for: key, and whether it is marked as a replay."""
     records = await read(brokers, SALESFORCE_WRITES, count)
     return [(record.key.decode(), REPLAY in record.headers) for record in records]
+
+
+async def scraped(listen: str) -> str:
+    async with aiohttp.ClientSession() as client, client.get(f"http://{listen}/metrics") as answer:
+        return await answer.text()
 
 
 async def test_a_planned_replay_marks_what_was_read_before_and_nothing_else(
@@ -51,22 +62,48 @@ async def test_a_planned_replay_marks_what_was_read_before_and_nothing_else(
     ]
 
 
-async def test_after_a_reset_by_another_tool_the_current_record_is_sent_again(
-    topics: str, tmp_path: Path
+@pytest.mark.parametrize(
+    ("words", "at"),
+    [
+        (("--reset-offsets", "--topic", STRIPE_EVENTS, "--to-earliest", "--execute"), 0),
+        (("--delete",), None),
+    ],
+)
+async def test_what_the_stock_tool_resets_is_a_replay_up_to_where_the_group_was(
+    topics: str, tmp_path: Path, words: tuple[str, ...], at: int | None
 ) -> None:
     older = customer("cus_1", OLD, name="Ada")
     newer = customer("cus_1", OLD + 5, "customer.updated", {"name": "Ada"}, name="Ada Lovelace")
-    await send(topics, older, newer)
-    async with projector(topics, tmp_path):
-        await read(topics, SALESFORCE_WRITES, 2)
-    assert (await committed(topics))[0] == 2
-    # What kafka-consumer-groups --reset-offsets --execute sends: an OffsetCommit from outside of the group.
-    await commit(topics, 0)
-    async with projector(topics, tmp_path):
-        first = (await read(topics, SALESFORCE_WRITES, 2))[:2]
-        again = (await read(topics, SALESFORCE_WRITES, 4))[-2:]
-    assert b"Ada Lovelace" in again[0].value
-    assert [record.key for record in again] == [record.key for record in first]
+    await send(topics, older, newer, customer("cus_2", OLD, name="Grace"))
+    async with LocalSalesforce() as salesforce, Line(topics) as line, writer(line, salesforce):
+        async with projector(topics, tmp_path):
+            assert {result.outcome for result in await line.until(4)} == {"created"}
+        assert (await committed(topics))[0] == 3
+        told = await kafka_consumer_groups(topics, "--group", PROJECTOR_GROUP, *words)
+        assert PROJECTOR_GROUP in told
+        assert (await committed(topics))[0] == at
+        await send(topics, customer("cus_3", OLD, name="Edsger"))
+        listen = free_listen()
+        async with projector(topics, tmp_path, PROJECTOR_METRICS_LISTEN=listen):
+            results = (await line.until(10))[4:]
+            exported = await scraped(listen)
+    # The writer has been running all along, and has confirmed just these records itself.
+    assert Counter(result.outcome for result in results) == {"updated": 4, "created": 2}
+    assert sorted((await written(topics, 10))[4:]) == [
+        ("Account:cus_1", True),
+        ("Account:cus_2", True),
+        ("Account:cus_3", False),
+        ("Contact:cus_1", True),
+        ("Contact:cus_2", True),
+        ("Contact:cus_3", False),
+    ]
+    assert b"Ada Lovelace" in (await read(topics, SALESFORCE_WRITES, 10))[4].value
+    for labels, count in (
+        ('outcome="applied",phase="replay",reason="older_or_known"', 3),
+        ('outcome="applied",phase="live",reason="new"', 1),
+        ('outcome="applied",phase="replay",reason="new"', 0),
+    ):
+        assert f"revstream_events_processed_total{{{labels}}} {count}.0" in exported
 
 
 async def test_one_customer_is_replayed_exactly_and_no_replay_is_replayed(

@@ -221,7 +221,9 @@ async def test_customers_are_created_and_told_of_and_committed(line: Line, sandb
             assert ready.status == 200
         async with http.get(f"http://{listen}/metrics") as answer:
             exported = await answer.text()
-    assert 'revstream_salesforce_rows_total{object="Contact",outcome="created"} 300.0' in exported
+    assert (
+        'revstream_salesforce_rows_total{object="Contact",outcome="created",phase="live"} 300.0' in exported
+    )
     assert "revstream_end_to_end_duration_seconds_count 600.0" in exported
     assert 'revstream_salesforce_requests_total{code="200",operation="collections_upsert"}' in exported
     assert "revstream_salesforce_api_limit 100000.0" in exported

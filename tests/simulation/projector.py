@@ -13,7 +13,6 @@ from aiokafka.errors import KafkaError
 from agents.lanes import Lanes
 from agents.steps import Steps
 from stream import topics
-from stream.control import Orders
 from stream.kafka.batches import Record
 from stream.settings import Settings
 from stream.stripe.api import StripeApi
@@ -69,7 +68,6 @@ class Projector:
         broker: Broker,
         stripe: Stripe,
         settings: Settings,
-        orders: Orders,
         chance: random.Random,
     ) -> None:
         self.process = Process(name)
@@ -78,7 +76,6 @@ class Projector:
         self._chance = chance
         self._tables = [Table(table) for table in topics.TABLES]
         self._steps = Steps(settings, _Log(broker, self.process), cast(StripeApi, stripe), *self._tables)
-        self._steps.orders = orders
         self._lanes = Lanes(self._crash)
         self._acked: dict[Place, int] = {}
         self._loops: list[asyncio.Task[Any]] = []
@@ -92,6 +89,7 @@ class Projector:
     async def assign(self, partitions: tuple[int, ...], generation: int) -> None:
         """Recovers the tables, then reads on from what the group has committed."""
         self._generation = generation
+        self._steps.until = dict(self._broker.reached)
         for partition in partitions:
             for table in self._tables:
                 table.recover(self._broker, partition)
@@ -130,6 +128,9 @@ class Projector:
         """What has been acknowledged, in order."""
         offsets = {place: (offset, "") for place, offset in self._acked.items()}
         if offsets and self.process.alive:
+            for (topic, partition), (offset, _) in offsets.items():
+                if topic == topics.STRIPE_EVENTS:
+                    self._broker.reached[partition] = max(offset, self._broker.reached.get(partition, 0))
             try:
                 await self._broker.commit(topics.PROJECTOR_GROUP, self._generation, offsets)
             except KafkaError:  # Faust's worker ends then, and is started again

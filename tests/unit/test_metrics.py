@@ -78,6 +78,7 @@ def test_every_metric_is_set_by_some_stage() -> None:
 def test_labels_come_from_closed_lists() -> None:
     allowed = {
         *("channel", "code", "error_class", "family", "group", "object", "operation", "outcome", "partition"),
+        "phase",
         *("reason", "resolved", "stage", "table", "topic"),
     }
     assert {label for of in METRICS.values() for label in of._labelnames} <= allowed
