@@ -41,7 +41,10 @@ class Owners:
         id_, type_ = event.object.id, event.ref.type
         via = FAMILIES[event.family].charge
         if via is None:
-            return Owner(error=f"{type_} about {id_} names no customer, as Stripe always does.")
+            return Owner(
+                error=f"{type_} about {id_} names no customer, and Stripe names one in every such event. Whose it "
+                "is cannot be known; look at it in Stripe."
+            )
         charge = via(event.object)
         if charge is None:
             return Owner(error=f"{type_} about {id_} names neither a customer nor a charge.")

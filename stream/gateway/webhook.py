@@ -63,8 +63,11 @@ class Webhooks:
             )
         except Refusal as refusal:
             response = answers.refused(refusal)
-        except (SignatureError, EnvelopeError, NotKept) as error:
+        except (SignatureError, EnvelopeError) as error:
             response = answers.refused(Refusal(error.reason, str(error)))
+        except NotKept as error:
+            told = f"{error} The event is not kept: send it again, as Stripe does by itself."
+            response = answers.refused(Refusal(error.reason, told))
         finally:
             self._in_progress -= 1
             _observe(time.perf_counter() - began)

@@ -34,6 +34,12 @@ _REASONS = {
 }
 
 
+_HOW = {
+    QUOTA: " Setup, Company Information tells the limit, and when calls are given back.",
+    CONFIGURATION: " Give the org what is missing, or take it out of the mapping and restart the projector.",
+}
+
+
 class Verdicts:
     """Judges answers. `attempts` is the tries of a row before it is set aside."""
 
@@ -166,10 +172,11 @@ class Verdicts:
             level = logging.ERROR if reason in (CONFIGURATION, LOGIN) else logging.WARNING
             log.log(
                 level,
-                "%s; %s wait. %s",
+                "%s; %s wait, and are tried again by themselves. %s%s",
                 _REASONS[reason],
                 "all writes" if name == ALL else f"{name} writes",
                 told,
+                _HOW.get(reason, ""),
             )
 
     def open(self, name: str) -> None:

@@ -292,7 +292,7 @@ async def test_salesforce_down_then_up(line: Line, tmp_path: Path) -> None:
         await line.until(1)
         await sandbox.stop()
         await line.put(*(account(f"cus_{n}") for n in range(2, 50)))
-        await stage.says("Salesforce is away; all writes wait.")
+        await stage.says("Salesforce is away; all writes wait")
         sandbox = LocalSalesforce(port=port, state=tmp_path)
         await sandbox.start()
         results = await line.until(49)
