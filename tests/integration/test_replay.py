@@ -11,12 +11,13 @@ import msgspec
 import pytest
 
 from stream.commands.replay import Chosen, Progress
+from stream.listen import free_address
 from stream.records import REPLAY
 from stream.sandbox.salesforce import LocalSalesforce
 from stream.topics import PROJECTOR_GROUP, SALESFORCE_WRITES, STRIPE_EVENTS
 from tests.integration.test_offsets import OLD, committed, revstream
 from tests.integration.test_projector import customer, projector, read, send
-from tests.integration.test_writer import Line, free_listen, writer
+from tests.integration.test_writer import Line, writer
 from tests.stock_tool import kafka_consumer_groups
 
 
@@ -83,7 +84,7 @@ async def test_what_the_stock_tool_resets_is_a_replay_up_to_where_the_group_was(
         assert PROJECTOR_GROUP in told
         assert (await committed(topics))[0] == at
         await send(topics, customer("cus_3", OLD, name="Edsger"))
-        listen = free_listen()
+        listen = free_address()
         async with projector(topics, tmp_path, PROJECTOR_METRICS_LISTEN=listen):
             results = (await line.until(10))[4:]
             exported = await scraped(listen)
