@@ -10,6 +10,7 @@ from typing import Any
 
 from agents.app import Projector
 from stream import metrics, topics
+from stream.hold import holdable
 from stream.internal import InternalServer
 from stream.kafka import worker
 from stream.kafka.lag import LagWatch
@@ -100,4 +101,4 @@ def _prepare_metrics(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(projector))
+    sys.exit(main(holdable("projector", projector)))

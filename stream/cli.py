@@ -135,6 +135,10 @@ def demo(customers: int, seed: int, duplicates: float, shuffle: bool, as_json: b
     sys.exit(_run(play(Demo(customers, seed, duplicates, shuffle, as_json, keep))))
 
 
+# Of the commands below: what runs is stopped in order, and what was made stays.
+STANDING = "Nothing is lost: topics that are there stay, and the same command goes on."
+
+
 def _run(work: Coroutine[Any, Any, int]) -> int:
     """Runs a command to its exit code; what a person can mend is told in one line."""
     try:
@@ -146,6 +150,7 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
         click.echo(f"revstream: {error}", err=True)
         return FAILED
     except KeyboardInterrupt:
+        click.echo(f"revstream: Stopped. {STANDING}", err=True)
         return 128 + signal.SIGINT
 
 

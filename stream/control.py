@@ -28,12 +28,24 @@ class Pause(msgspec.Struct, frozen=True, tag="pause"):
         return pause_key(self.object)
 
 
+class Hold(msgspec.Struct, frozen=True, tag="hold"):
+    """A stage is to leave its group and to wait. `at` is epoch milliseconds."""
+
+    stage: str
+    reason: str
+    at: int
+
+    @property
+    def key(self) -> str:
+        return hold_key(self.stage)
+
+
 class Closed(msgspec.Struct, frozen=True, tag="closed"):
     """A dead letter that is done with. `offset` is its own on `revstream.dead-letters`."""
 
     partition: int
     offset: int
-    how: str  # redriven, discarded or superseded
+    how: str  # redriven, replayed, discarded or superseded
     reason: str
     at: int
 
@@ -42,7 +54,7 @@ class Closed(msgspec.Struct, frozen=True, tag="closed"):
         return f"dead-letter:{self.partition}:{self.offset}"
 
 
-Order = Pause | Closed
+Order = Pause | Hold | Closed
 
 encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Order).decode
@@ -51,6 +63,11 @@ _decode = msgspec.json.Decoder(Order).decode
 def pause_key(object_: str) -> str:
     """The Kafka key of a pause."""
     return f"pause:{object_}"
+
+
+def hold_key(stage: str) -> str:
+    """The Kafka key of a hold."""
+    return f"hold:{stage}"
 
 
 class Orders:
@@ -80,6 +97,11 @@ class Orders:
     def paused(self) -> dict[str, str]:
         """Objects whose writes are held back, `all` for every one, and the reason."""
         return {one.object: one.reason for one in self._of(Pause)}
+
+    @property
+    def held(self) -> dict[str, str]:
+        """Stages that are to stay out of their groups, and the reason."""
+        return {one.stage: one.reason for one in self._of(Hold)}
 
     @property
     def closed(self) -> dict[tuple[int, int], Closed]:

@@ -1,56 +1,32 @@
-"""`revstream offsets`: see where a group stands, plan a move, apply it, take it back."""
+"""`revstream offsets`: where a group stands, and moving it."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 import msgspec
 
-from stream import topics
-from stream.commands.told import (
-    ACTIVE,
-    DONE,
-    DRIFTED,
-    EXIT_CODES,
-    REFUSED,
-    Refusal,
-    run,
-    say_json,
-    say_table,
-    when,
-)
-from stream.kafka import plan as plans
+from stream.commands import options
+from stream.commands.move import apply, undo
+from stream.commands.options import STAGES
+from stream.commands.plan import plan
+from stream.commands.told import DONE, EXIT_CODES, run, say_json, say_table, when
 from stream.kafka.lag import GROUPS
-from stream.kafka.offsets import Group, Offsets
-from stream.kafka.plan import Plan, PlanError, Position, Scenario
-from stream.salesforce.budget import Usage
-from stream.salesforce.client import Client
-from stream.salesforce.describe import Describer
-from stream.salesforce.errors import RequestError
-from stream.salesforce.estimate import Estimate, estimate
-from stream.salesforce.session import Session
-from stream.settings import SettingError, Settings
-
-STAGES = {"projector": topics.PROJECTOR_GROUP, "writer": topics.WRITER_GROUP}
-# A reset of the projector moves Stripe's events alone: what Salesforce answered is not asked for again.
-PLANNED = {topics.PROJECTOR_GROUP: (topics.STRIPE_EVENTS,), topics.WRITER_GROUP: (topics.SALESFORCE_WRITES,)}
-SAMPLE = 200_000
-
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-_stage = click.option(
-    "--stage", type=click.Choice(list(STAGES)), default="projector", show_default=True, help="Whose offsets."
-)
+from stream.kafka.offsets import Offsets
+from stream.kafka.plan import Position
+from stream.settings import Settings
 
 
 @click.group(epilog=EXIT_CODES)
 def offsets() -> None:
     """Shows and moves the committed offsets of the projector or the writer."""
+
+
+offsets.add_command(plan)
+offsets.add_command(apply)
+offsets.add_command(undo)
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -64,8 +40,8 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 @offsets.command(epilog=EXIT_CODES)
-@_stage
-@_json
+@options.stage
+@options.as_json
 def show(stage: str, as_json: bool) -> None:
     """Per partition: log start, committed, end, lag, time of the first record not yet committed."""
 
@@ -106,287 +82,3 @@ def _position(one: Position) -> dict[str, Any]:
     # Caught up is no lag; a record that could not be read leaves it unknown.
     age = None if one.committed_at is None else max(0, round(time.time() - one.committed_at / 1000))
     return {**msgspec.to_builtins(one), "lag": one.lag, "lag_seconds": age if one.lag else 0}
-
-
-@offsets.command("plan", epilog=EXIT_CODES)
-@_stage
-@click.option(
-    "--to-datetime", metavar="TIME", help="To the first record of this time, such as 2026-03-01T03:00Z."
-)
-@click.option("--by-duration", metavar="DURATION", help="So long back from now: 2h, 1d12h or PT2H.")
-@click.option("--shift-by", type=int, metavar="N", help="So many records on, or back when negative.")
-@click.option("--to-offset", type=int, metavar="OFFSET")
-@click.option("--to-earliest", is_flag=True, default=None, help="To the oldest record that is kept.")
-@click.option("--to-latest", is_flag=True, default=None, help="Past the newest record: skips what waits.")
-@click.option(
-    "--from-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="topic,partition,offset"
-)
-@click.option("--partition", "only", metavar="N,…", help="These partitions alone.")
-@click.option("--allow-clamp", is_flag=True, help="Accept targets that had to be moved into the log.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The plan file to write.")
-@click.option("--sample", default=SAMPLE, show_default=True, help="Most records to read for the counts.")
-@_json
-def plan_(
-    stage: str,
-    only: str | None,
-    allow_clamp: bool,
-    out: Path | None,
-    sample: int,
-    as_json: bool,
-    **scenarios: Any,
-) -> None:
-    """Works out where the offsets would go and what that would mean. Moves nothing.
-
-    The plan is kept in a file for `revstream offsets apply`.
-    """
-
-    async def work(settings: Settings) -> int:
-        scenario, asked = _scenario(scenarios)
-        name = STAGES[stage]
-        async with Offsets(settings.kafka) as cluster:
-            positions = _only(await cluster.positions(name, PLANNED[name], times=True), only)
-            moves = await _moves(cluster, scenario, asked, positions)
-            plan = Plan(await cluster.cluster(), name, scenario, _text(asked), int(time.time() * 1000), moves)
-            oldest = await cluster.earliest(positions)
-            first = await cluster.times({(m.topic, m.partition): m.target for m in moves if m.target < m.end})
-            types, read, keys = await cluster.types(moves, sample)
-        looked = sum(read.values())
-        cost = await _cost(settings, keys, looked, plan.again)
-        target = out or Path(f"revstream-plan-{stage}-{plan.made_at}.json")
-        refused = bool(plan.marked) and not allow_clamp
-        warnings = _warnings(plan, scenario, asked, oldest)
-        if not refused:
-            target.write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=2))
-        if as_json:
-            say_json(
-                {
-                    "plan": plan,
-                    "file": None if refused else str(target),
-                    "again": plan.again,
-                    "skipped": plan.skipped,
-                    "types": dict(types.most_common()),
-                    "looked_at": looked,
-                    "salesforce": cost,
-                    "warnings": warnings,
-                }
-            )
-        else:
-            _tell(plan, first, positions, types, looked, cost, warnings)
-            if not refused:
-                click.echo(f"\nNothing is moved yet. To do so: revstream offsets apply {target}")
-        if refused:
-            raise Refusal(
-                REFUSED, "Some targets are not what you asked for; see MARK, or give --allow-clamp."
-            )
-        return DONE
-
-    run(work)
-
-
-def _scenario(given: dict[str, Any]) -> tuple[Scenario, Any]:
-    chosen = [(name.replace("_", "-"), value) for name, value in given.items() if value is not None]
-    if len(chosen) != 1:
-        raise PlanError(
-            "Give exactly one of --" + ", --".join(name.replace("_", "-") for name in given) + "."
-        )
-    name, value = cast(Scenario, chosen[0][0]), chosen[0][1]
-    if name == "to-datetime":
-        value = plans.read_time(value)
-    elif name == "by-duration":
-        value = datetime.now(UTC) - plans.read_duration(value)
-    return name, value
-
-
-def _only(positions: Sequence[Position], only: str | None) -> list[Position]:
-    if only is None:
-        return list(positions)
-    try:
-        wanted = {int(part) for part in only.split(",")}
-    except ValueError:
-        raise PlanError(f"--partition {only}: write it as 3 or 3,5.") from None
-    if missing := wanted - {one.partition for one in positions}:
-        raise PlanError(f"There is no partition {', '.join(map(str, sorted(missing)))}.")
-    return [one for one in positions if one.partition in wanted]
-
-
-async def _moves(
-    cluster: Offsets, scenario: Scenario, asked: Any, positions: Sequence[Position]
-) -> tuple[plans.Move, ...]:
-    if isinstance(asked, datetime):
-        found = await cluster.by_time(positions, int(asked.timestamp() * 1000))
-        return plans.targets(scenario, positions, by_time=found)
-    if isinstance(asked, Path):
-        return plans.targets(scenario, positions, given=plans.read_offsets(asked.read_text()))
-    return plans.targets(scenario, positions, number=asked if isinstance(asked, int) else 0)
-
-
-def _text(asked: Any) -> str:
-    return asked.isoformat() if isinstance(asked, datetime) else "" if asked is True else str(asked)
-
-
-def _warnings(plan: Plan, scenario: Scenario, asked: Any, oldest: dict[plans.Place, int]) -> list[str]:
-    told = []
-    if isinstance(asked, datetime) and oldest and asked.timestamp() * 1000 < min(oldest.values()):
-        told.append(
-            f"The oldest record kept is of {when(min(oldest.values()))}; what came before it is gone from Kafka "
-            f"and cannot be replayed. Stripe keeps events for 30 days and sends one again on request: "
-            f"stripe events resend EVENT --webhook-endpoint ENDPOINT."
-        )
-    if plan.skipped:
-        told.append(f"{plan.skipped} records that nobody has read would be skipped for good.")
-    return told
-
-
-async def _cost(settings: Settings, keys: int, looked: int, again: int) -> Estimate:
-    """Customers are counted in the sample. More records have more customers, at most in proportion."""
-    customers = keys if looked >= again else min(again, round(keys * again / max(1, looked)))
-    return estimate(
-        customers,
-        len(settings.mapping),
-        bulk_from=settings.writer.bulk_from_rows,
-        concurrency=settings.salesforce.concurrency,
-        share=settings.salesforce.budget_share,
-        usage=await _usage(settings),
-    )
-
-
-async def _usage(settings: Settings) -> Usage | None:
-    """Today's budget, if Salesforce is set up and answers: a plan can be made without it."""
-    if not settings.salesforce.login_url:
-        return None
-    try:
-        async with Session(settings.salesforce) as session:
-            return await Client(session, Describer(settings.salesforce, session)).limits()
-    except (RequestError, SettingError):
-        return None
-
-
-def _tell(
-    plan: Plan,
-    first: dict[plans.Place, int],
-    positions: Sequence[Position],
-    types: Counter[str],
-    looked: int,
-    cost: Estimate,
-    warnings: Iterable[str],
-) -> None:
-    held = {(one.topic, one.partition): one for one in positions}
-    click.echo(f"group {plan.group}, {plan.scenario} {plan.asked}; cluster {plan.cluster}\n")
-    say_table(
-        (
-            "TOPIC",
-            "PARTITION",
-            "START",
-            "COMMITTED",
-            "TARGET",
-            "END",
-            "AGAIN",
-            "COMMITTED AT",
-            "TARGET AT",
-            "MARK",
-        ),
-        [
-            (
-                move.topic,
-                move.partition,
-                move.start,
-                "-" if move.committed is None else move.committed,
-                move.target,
-                move.end,
-                move.again,
-                when(held[move.topic, move.partition].committed_at),
-                when(first.get((move.topic, move.partition))),
-                move.mark,
-            )
-            for move in plan.moves
-        ],
-    )
-    if plan.again:
-        click.echo(f"\n{plan.again} records are read again. Of the first {looked}, by type:")
-        for kind, count in types.most_common():
-            click.echo(f"  {count:>9}  {kind}")
-        left = "Salesforce was not asked" if cost.left is None else f"{cost.left} are left today"
-        click.echo(
-            f"\nSalesforce: some {cost.rows} rows, {cost.calls} API calls ({left}), {cost.minutes} minutes."
-            "\nTables: they stay as they are. An older event does not change them; "
-            "the current records are sent again."
-        )
-    for warning in warnings:
-        click.echo(f"\nWARNING  {warning}")
-
-
-@offsets.command(epilog=EXIT_CODES)
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--wait", default=0.0, metavar="SECONDS", help="Wait so long for the group's members to leave.")
-@click.option(
-    "--undo-file", type=click.Path(dir_okay=False, path_type=Path), help="Where to keep the way back."
-)
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@_json
-def apply(file: Path, wait: float, undo_file: Path | None, yes: bool, as_json: bool) -> None:
-    """Does what a plan says, if the cluster is still as the plan found it.
-
-    The way back is kept in a file first; `revstream offsets undo` takes it.
-    """
-    _apply(file, wait, undo_file, yes=yes, as_json=as_json)
-
-
-@offsets.command(epilog=EXIT_CODES)
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--wait", default=0.0, metavar="SECONDS", help="Wait so long for the group's members to leave.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@_json
-def undo(file: Path, wait: float, yes: bool, as_json: bool) -> None:
-    """Takes an applied plan back, with the undo file that `apply` kept, if nothing was read since."""
-    _apply(file, wait, None, yes=yes, as_json=as_json)
-
-
-def _apply(file: Path, wait: float, undo_file: Path | None, *, yes: bool, as_json: bool) -> None:
-    text = file.read_bytes()
-
-    async def work(settings: Settings) -> int:
-        plan = plans.read(text)
-        if plan.group not in PLANNED:
-            raise PlanError(f"The plan is for the group {plan.group}, which is not one of Revstream's.")
-        async with Offsets(settings.kafka) as cluster:
-            group = await cluster.until_inactive(plan.group, wait)
-            if group.active:
-                raise Refusal(ACTIVE, _members(plan.group, group))
-            positions = await cluster.positions(plan.group, PLANNED[plan.group])
-            found = plans.drift(plan, await cluster.cluster(), positions)
-            if found:
-                raise Refusal(DRIFTED, " ".join(found) + " Make a new plan.")
-            if not yes:
-                _confirm(plan)
-            back = undo_file or file.with_name(f"{file.stem}-undo.json")
-            if plan.scenario != "undo":
-                kept = plans.undo(plan, int(time.time() * 1000))
-                back.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=2))
-            await cluster.move(plan.group, plan.moves)
-        way_back = None if plan.scenario == "undo" else str(back)
-        if as_json:
-            say_json({"applied": plan, "undo": way_back})
-        else:
-            click.echo(f"{plan.group} is moved; {plan.again} records are read again.")
-            if way_back:
-                click.echo(f"Before the stage starts, this takes it back: revstream offsets undo {way_back}")
-        return DONE
-
-    run(work)
-
-
-def _confirm(plan: Plan) -> None:
-    click.echo(
-        f"{plan.again} records will be read again and {plan.skipped} skipped, in {len(plan.moves)} partitions."
-    )
-    typed = click.prompt(f"Type the group's name ({plan.group}) to go on", default="", show_default=False)
-    if typed.strip() != plan.group:
-        raise Refusal(REFUSED, "Nothing was moved.")
-
-
-def _members(name: str, group: Group) -> str:
-    who = "; ".join(f"{member.client} on {member.host}" for member in group.members) or group.state
-    return (
-        f"The group {name} has members ({who}). Stop that stage, then apply again; a killed process is a member "
-        f"until its session times out, and --wait 60 waits for that."
-    )

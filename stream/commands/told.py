@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,6 +35,7 @@ Exit status:
   3  the group has members
   4  the cluster is not as the plan found it
   5  the plan would not do what was asked for, or nothing was confirmed
+  130  Ctrl-C; the last line says how things stand and how to go on
 """
 
 
@@ -44,8 +47,17 @@ class Refusal(Exception):
         self.code = code
 
 
-def run(work: Callable[[Settings], Coroutine[Any, Any, int]]) -> None:
-    """Runs a command and exits with its code; what goes wrong is told in one line."""
+class Standing:
+    """How things stand, for whoever ends a command with Ctrl-C: what is done, and how to go on."""
+
+    def __init__(self, told: str = "Nothing was changed.") -> None:
+        self.told = told
+
+
+def run(work: Callable[[Settings], Coroutine[Any, Any, int]], standing: Standing | None = None) -> None:
+    """Runs a command and exits with its code; what goes wrong, or how things stand after Ctrl-C, is told in one
+    line."""
+    standing = standing or Standing()
     try:
         code = uvloop.run(work(load()))
     except Refusal as error:
@@ -57,13 +69,38 @@ def run(work: Callable[[Settings], Coroutine[Any, Any, int]]) -> None:
     except OffsetsError as error:
         click.echo(f"revstream: {error}", err=True)
         code = FAILED
+    except BrokenPipeError:  # whoever read the output, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
     except (KafkaError, OSError) as error:
         click.echo(f"revstream: Kafka: {type(error).__name__}: {error}", err=True)
         code = FAILED
-    except KeyboardInterrupt:
-        click.echo("revstream: stopped", err=True)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(f"revstream: Stopped. {standing.told}", err=True)
         code = 128 + signal.SIGINT
     sys.exit(code)
+
+
+def confirmed(what: str) -> bool:
+    """Asks a person. Ctrl-C ends the command at once."""
+    with _interruptible():
+        return click.confirm(what, err=True)
+
+
+def typed(what: str) -> str:
+    """What a person types. Ctrl-C ends the command at once."""
+    with _interruptible():
+        return str(click.prompt(what, default="", show_default=False, err=True)).strip()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """asyncio has SIGINT cancel the task, which a read from the terminal would not notice."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def when(at: int | None) -> str:

@@ -32,8 +32,8 @@ class ControlReader:
 
     async def __aenter__(self) -> Self:
         """Raises KafkaError when Kafka does not answer."""
-        await self._consumer.start()
         try:
+            await self._consumer.start()
             self._consumer.assign([self._tp])
             await self._consumer.seek_to_beginning(self._tp)
             end = (await self._consumer.end_offsets([self._tp]))[self._tp]
@@ -71,8 +71,8 @@ async def give(kafka: Kafka, orders: Iterable[Order] = (), take_back: Iterable[s
     records = [Record(CONTROL, 0, order.key.encode(), encode(order)) for order in orders]
     records += [Record(CONTROL, 0, key.encode(), None) for key in take_back]
     producer = BatchProducer(options(kafka))
-    await producer.start()
     try:
+        await producer.start()
         await producer.send(records)
     finally:
         await producer.stop()

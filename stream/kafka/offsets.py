@@ -184,8 +184,8 @@ class Offsets:
         """
         wanted = {TopicPartition(m.topic, m.partition): m.target for m in moves}
         consumer = AIOKafkaConsumer(**self._options, group_id=group, enable_auto_commit=False)
-        await consumer.start()
         try:
+            await consumer.start()
             consumer.assign(list(wanted))
             await consumer.commit({tp: OffsetAndMetadata(at, "") for tp, at in wanted.items()})
         except KafkaError as error:

@@ -53,8 +53,8 @@ async def scan(kafka: Kafka, topic: str, wanted: Mapping[int, tuple[int, int]]) 
     if not left:
         return
     reader: Any = AIOKafkaConsumer(**options(kafka), enable_auto_commit=False)
-    await reader.start()
     try:
+        await reader.start()
         reader.assign(list(left))
         for tp in left:
             reader.seek(tp, wanted[tp.partition][0])

@@ -1,0 +1,87 @@
+"""A stage that an operator holds leaves its group, and waits outside until it is let go on.
+
+Offsets move only while a group has no members, and a supervisor would start a stopped process again. So the hold is
+an order that every process of the stage heeds, those that start later, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from contextlib import AsyncExitStack
+from functools import wraps
+
+from stream.internal import InternalServer
+from stream.kafka.control import ControlReader
+from stream.settings import Settings
+from stream.stage import Stage
+
+log = logging.getLogger(__name__)
+
+
+def holdable(name: str, work: Stage) -> Stage:
+    """The stage `name` (a section of the settings), which works while nobody holds it. Held at work, it ends
+    cleanly and becomes a new process, which waits."""
+
+    @wraps(work)
+    async def stage(settings: Settings, stop: asyncio.Event) -> None:
+        async with ControlReader(settings.kafka) as control:
+            following = asyncio.create_task(control.run())
+            try:
+                if not await _let_in(name, settings, control, stop):
+                    return
+                leave = asyncio.Event()
+                watching = asyncio.create_task(_watch(name, control, stop, leave))
+                try:
+                    await work(settings, leave)
+                finally:
+                    watching.cancel()
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+        if not stop.is_set():
+            sys.stderr.flush()
+            os.execv(sys.executable, sys.orig_argv)  # noqa: S606  the command that this process was started with
+
+    return stage
+
+
+async def _let_in(name: str, settings: Settings, control: ControlReader, stop: asyncio.Event) -> bool:
+    """Waits while the stage is held. False when it is told to stop first."""
+    if name not in control.orders.held:
+        return True
+    log.warning("An operator holds the %s out of its group: %s", name, control.orders.held[name])
+    async with AsyncExitStack() as stack:
+        listen = getattr(settings, name).metrics_listen
+        server = InternalServer(listen, (name, "metrics_listen"), lambda: _told(name, control))
+        stack.push_async_callback(server.stop)
+        await server.start()
+        while name in control.orders.held and not stop.is_set():
+            await _next(control, stop)
+    return not stop.is_set()
+
+
+async def _watch(name: str, control: ControlReader, stop: asyncio.Event, leave: asyncio.Event) -> None:
+    """Sets `leave` when the stage is to stop, or is held."""
+    while name not in control.orders.held and not stop.is_set():
+        await _next(control, stop)
+    if not stop.is_set():
+        log.warning("An operator holds the %s: it leaves its group.", name)
+    leave.set()
+
+
+async def _next(control: ControlReader, stop: asyncio.Event) -> None:
+    """Until an order comes or goes, or it is time to stop."""
+    waits = [asyncio.create_task(control.changed.wait()), asyncio.create_task(stop.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+    control.changed.clear()
+
+
+def _told(name: str, control: ControlReader) -> str:
+    return f"The {name} is held by an operator ({control.orders.held.get(name, 'no more')})."
