@@ -8,7 +8,7 @@ import msgspec
 
 from stream.deadletter import PREFIX
 from stream.kafka.batches import Record
-from stream.records import REPLAY, decode_write
+from stream.records import REPLAY, Write, decode_write
 from stream.topics import SALESFORCE_WRITES, STRIPE_EVENTS
 
 # Where an original may be sent again: a header could name any topic.
@@ -17,7 +17,8 @@ ORIGINS = (STRIPE_EVENTS, SALESFORCE_WRITES)
 
 class Letter(msgspec.Struct, frozen=True):
     """A dead letter without its content. `partition` and `offset` are its own and name it; `origin_…` are the
-    refused record's. `version` is a write's, None for an event. `failed_at` is epoch milliseconds."""
+    refused record's. `version` is a write's, None for an event. `failed_at` is epoch milliseconds. `events` are the
+    IDs of Stripe's events that it came of."""
 
     partition: int
     offset: int
@@ -31,6 +32,7 @@ class Letter(msgspec.Struct, frozen=True):
     failed_at: int
     version: int | None = None
     closed: str | None = None
+    events: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -72,11 +74,13 @@ def read(
     closed: Mapping[tuple[int, int], str],
 ) -> Letter:
     """A record of `revstream.dead-letters`. What it does not say is empty."""
+    headers = list(headers)
     said = {
         name.removeprefix(PREFIX): text.decode(errors="replace")
         for name, text in headers
         if name.startswith(PREFIX)
     }
+    write = _write(value) if said.get("topic") == SALESFORCE_WRITES else None
     return Letter(
         partition,
         offset,
@@ -88,8 +92,9 @@ def read(
         said.get("message", ""),
         said.get("fields", ""),
         _number(said.get("failed_at")),
-        _version(value) if said.get("topic") == SALESFORCE_WRITES else None,
+        write.version if write else None,
         closed.get((partition, offset)),
+        tuple(event.id for event in write.events) if write else _event(said.get("topic"), headers),
     )
 
 
@@ -97,11 +102,16 @@ def _number(text: str | None) -> int:
     return int(text) if text and text.isdecimal() else 0
 
 
-def _version(value: bytes | None) -> int | None:
+def _write(value: bytes | None) -> Write | None:
     try:
-        return decode_write(value or b"").version
+        return decode_write(value or b"")
     except msgspec.DecodeError:
         return None
+
+
+def _event(topic: str | None, headers: Iterable[tuple[str, bytes]]) -> tuple[str, ...]:
+    id_ = dict(headers).get("id") if topic == STRIPE_EVENTS else None
+    return (id_.decode(errors="replace"),) if id_ else ()
 
 
 def again(

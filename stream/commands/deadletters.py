@@ -9,21 +9,25 @@ from typing import Any
 import click
 
 from stream import letters, topics
+from stream.commands import options
 from stream.commands.told import (
     DONE,
     EXIT_CODES,
     MISUSED,
     REFUSED,
     Refusal,
+    Standing,
+    confirmed,
     run,
     say_json,
     say_table,
     when,
 )
 from stream.control import Closed
+from stream.kafka import client
 from stream.kafka.batches import BatchProducer
-from stream.kafka.client import options
-from stream.kafka.control import ControlReader, give
+from stream.kafka.control import give
+from stream.kafka.letters import find
 from stream.kafka.plan import read_time
 from stream.kafka.scan import ranges, scan
 from stream.letters import ORIGINS, Letter, Wanted
@@ -33,8 +37,6 @@ from stream.settings import Kafka, Settings
 
 BATCH = 500
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 _reason = click.option("--reason", required=True, help="Kept with what becomes of them.")
 _names = click.argument("names", nargs=-1, metavar="[PARTITION:OFFSET]…")
 
@@ -66,27 +68,16 @@ def _wanted(given: dict[str, Any], names: tuple[str, ...] = ()) -> Wanted:
     )
 
 
-async def _find(kafka: Kafka, wanted: Wanted, *, closed: bool = False) -> list[Letter]:
-    async with ControlReader(kafka) as reader:
-        done = {place: order.how for place, order in reader.orders.closed.items()}
-    found = []
-    async for record in scan(kafka, topics.DEAD_LETTERS, await ranges(kafka, topics.DEAD_LETTERS)):
-        letter = letters.read(record.partition, record.offset, record.key, record.value, record.headers, done)
-        if wanted.takes(letter) and (closed or letter.closed is None):
-            found.append(letter)
-    return found
-
-
 @dead_letters.command("list", epilog=EXIT_CODES)
 @_filters
 @click.option("--all", "closed", is_flag=True, help="Also those that are done with.")
 @click.option("--limit", default=50, show_default=True, help="Most to list; the counts are of all.")
-@_json
+@options.as_json
 def list_(closed: bool, limit: int, as_json: bool, **given: Any) -> None:
     """Counts by cause, and the newest letters."""
 
     async def work(settings: Settings) -> int:
-        found = await _find(settings.kafka, _wanted(given), closed=closed)
+        found = await find(settings.kafka, _wanted(given), closed=closed)
         causes = Counter(letter.code for letter in found)
         newest = sorted(found, key=lambda letter: letter.failed_at, reverse=True)[:limit]
         if as_json:
@@ -109,7 +100,7 @@ def list_(closed: bool, limit: int, as_json: bool, **given: Any) -> None:
 @dead_letters.command(epilog=EXIT_CODES)
 @click.argument("name", metavar="PARTITION:OFFSET")
 @click.option("--content", is_flag=True, help="Print the original record as well. It holds personal data.")
-@_json
+@options.as_json
 def show(name: str, content: bool, as_json: bool) -> None:
     """One letter: where it comes from, and Salesforce's own words."""
 
@@ -132,7 +123,7 @@ def show(name: str, content: bool, as_json: bool) -> None:
 
 
 async def _named(kafka: Kafka, names: tuple[str, ...]) -> list[Letter]:
-    found = await _find(kafka, Wanted(names=frozenset(names)), closed=True)
+    found = await find(kafka, Wanted(names=frozenset(names)), closed=True)
     if missing := set(names) - {letter.name for letter in found}:
         raise Refusal(MISUSED, f"There is no dead letter {', '.join(sorted(missing))}.")
     return found
@@ -175,17 +166,18 @@ async def _chosen(settings: Settings, names: tuple[str, ...], given: dict[str, A
         raise Refusal(MISUSED, "Name letters, or choose them by --cause, --object, --stage or --since.")
     if names:
         await _named(settings.kafka, names)
-    return await _find(settings.kafka, _wanted(given, names))
+    return await find(settings.kafka, _wanted(given, names))
 
 
 @dead_letters.command(epilog=EXIT_CODES)
 @_names
 @_filters
 @_reason
-@_yes
-@_json
+@options.yes
+@options.as_json
 def redrive(names: tuple[str, ...], reason: str, yes: bool, as_json: bool, **given: Any) -> None:
     """Sends originals again, unless a newer write of the same record has been asked for since."""
+    standing = Standing("Nothing was sent.")
 
     async def work(settings: Settings) -> int:
         kafka = settings.kafka
@@ -209,28 +201,36 @@ def redrive(names: tuple[str, ...], reason: str, yes: bool, as_json: bool, **giv
                 f"{len(old)} are closed as superseded."
             )
         now = int(time.time() * 1000)
+        standing.told = "Nothing was sent; those that are superseded may be closed. The same command goes on."
         await give(
             kafka, [Closed(x.partition, x.offset, "superseded", reason, now) for x in chosen if x.name in old]
         )
-        await _send_again(kafka, go, reason)
+        await _send_again(kafka, go, reason, standing)
         _tell({"redriven": len(go), "superseded": len(old)}, as_json)
         return DONE
 
-    run(work)
+    run(work, standing)
 
 
-async def _send_again(kafka: Kafka, go: dict[tuple[int, int], Letter], reason: str) -> None:
+async def _send_again(
+    kafka: Kafka, go: dict[tuple[int, int], Letter], reason: str, standing: Standing
+) -> None:
     """In batches, each closed once it is durable: cut off in the middle, at most one batch is sent twice."""
-    producer = BatchProducer(options(kafka))
-    await producer.start()
+    sent = 0
+    producer = BatchProducer(client.options(kafka))
     try:
+        await producer.start()
         batch: list[Any] = []
         async for record in _originals(kafka, list(go.values())):
             batch.append(record)
-            if len(batch) == BATCH:
+            if len(batch) == BATCH or sent + len(batch) == len(go):
+                standing.told = (
+                    f"{sent} of {len(go)} were sent and closed; at most {len(batch)} more were sent. "
+                    "The same command goes on with the rest."
+                )
                 await _batch(kafka, producer, batch, go, reason)
+                sent += len(batch)
                 batch = []
-        await _batch(kafka, producer, batch, go, reason)
     finally:
         await producer.stop()
 
@@ -255,28 +255,30 @@ async def _batch(
 @_names
 @_filters
 @_reason
-@_yes
-@_json
+@options.yes
+@options.as_json
 def discard(names: tuple[str, ...], reason: str, yes: bool, as_json: bool, **given: Any) -> None:
     """Is done with letters without sending them. They stay on the topic until their time is up."""
+    standing = Standing("None is closed.")
 
     async def work(settings: Settings) -> int:
         chosen = await _chosen(settings, names, given)
         if not yes:
             _confirm(f"{len(chosen)} are closed and never sent.")
         now = int(time.time() * 1000)
+        standing.told = "Some may be closed. The same command goes on with the rest."
         await give(
             settings.kafka, [Closed(one.partition, one.offset, "discarded", reason, now) for one in chosen]
         )
         _tell({"discarded": len(chosen)}, as_json)
         return DONE
 
-    run(work)
+    run(work, standing)
 
 
 def _confirm(what: str) -> None:
     click.echo(what, err=True)
-    if not click.confirm("Go on?", err=True):
+    if not confirmed("Go on?"):
         raise Refusal(REFUSED, "Nothing was done.")
 
 

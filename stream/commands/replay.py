@@ -7,46 +7,36 @@ from collections import Counter
 from pathlib import Path
 
 import click
-import msgspec
 
+from stream import replay as replays
 from stream import topics
-from stream.commands.told import DONE, EXIT_CODES, MISUSED, REFUSED, Refusal, run, say_json
+from stream.commands import options
+from stream.commands.told import (
+    DONE,
+    EXIT_CODES,
+    MISUSED,
+    REFUSED,
+    Refusal,
+    Standing,
+    confirmed,
+    run,
+    say_json,
+)
+from stream.control import Closed
+from stream.kafka import client
 from stream.kafka.batches import BatchProducer, Record
-from stream.kafka.client import options
-from stream.kafka.plan import PlanError, read_time
-from stream.kafka.scan import Ranges, ranges, scan
+from stream.kafka.control import give
+from stream.kafka.letters import find
+from stream.kafka.plan import read_time
+from stream.kafka.scan import ranges, scan
+from stream.letters import Wanted
 from stream.records import REPLAY
+from stream.replay import Chosen, Progress, keep, read
 from stream.salesforce.estimate import estimate
 from stream.settings import Kafka, Settings
 
+REASON = "Its events were replayed."
 BATCH = 500
-
-
-class Chosen(msgspec.Struct, frozen=True):
-    """Which events are meant: those that pass every filter given. Times are epoch milliseconds."""
-
-    customer: str | None = None
-    event: str | None = None
-    type: str | None = None
-    until: int | None = None
-
-    def takes(self, key: bytes | None, headers: dict[str, bytes], timestamp: int) -> bool:
-        """Whether an event passes. One that is itself a replay does not: its original is there, too."""
-        return (
-            REPLAY[0] not in headers
-            and (self.customer is None or key == self.customer.encode())
-            and (self.event is None or headers.get("id") == self.event.encode())
-            and (self.type is None or headers.get("type") == self.type.encode())
-            and (self.until is None or timestamp < self.until)
-        )
-
-
-class Progress(msgspec.Struct):
-    """How far a replay has come: what is left to look at, by partition, and how many were sent."""
-
-    chosen: Chosen
-    left: Ranges
-    sent: int = 0
 
 
 @click.command(epilog=EXIT_CODES)
@@ -55,6 +45,7 @@ class Progress(msgspec.Struct):
 @click.option("--type", "type_", metavar="TYPE", help="Events of this type, such as customer.updated.")
 @click.option("--since", metavar="TIME", help="Received at this time or later; with its zone.")
 @click.option("--until", metavar="TIME", help="Received before this time; with its zone.")
+@click.option("--dead-letters", "of_letters", is_flag=True, help="Those that open dead letters came of.")
 @click.option(
     "--resume", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Go on from this file."
 )
@@ -62,14 +53,15 @@ class Progress(msgspec.Struct):
     "--progress", "file", type=click.Path(dir_okay=False, path_type=Path), help="Where to keep how far it is."
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent again.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@options.yes
+@options.as_json
 def replay(
     customer: str | None,
     event: str | None,
     type_: str | None,
     since: str | None,
     until: str | None,
+    of_letters: bool,
     resume: Path | None,
     file: Path | None,
     dry_run: bool,
@@ -78,22 +70,31 @@ def replay(
 ) -> None:
     """Sends chosen events once more, exactly as they came, marked as a replay.
 
-    Says first what that comes to. After Ctrl-C, --resume goes on from the progress file. For events that were
-    set aside see `revstream dead-letters redrive`.
+    Says first what that comes to. After Ctrl-C, --resume goes on from the progress file. With --dead-letters what
+    was set aside is worked out anew, and the letters are closed; `revstream dead-letters redrive` sends them as
+    they were.
     """
     kept = resume.read_bytes() if resume else None
     target = resume or file or Path(f"revstream-replay-{int(time.time())}.json")
+    standing = Standing("Nothing was sent.")
 
     async def work(settings: Settings) -> int:
         kafka = settings.kafka
         if kept is not None:
-            progress = _read(kept)
+            progress, open_ = read(kept), []
         else:
-            if not any((customer, event, type_, since, until)):
-                raise Refusal(MISUSED, "Choose events by --customer, --event, --type, --since or --until.")
-            chosen = Chosen(customer, event, type_, _ms(until))
+            if not any((customer, event, type_, since, until, of_letters)):
+                raise Refusal(
+                    MISUSED,
+                    "Choose events by --customer, --event, --type, --since, --until or --dead-letters.",
+                )
+            open_ = await find(kafka, Wanted()) if of_letters else []
+            events = replays.of_letters(open_) if of_letters else None
+            chosen = Chosen(customer, event, type_, _ms(until), events)
             progress = Progress(chosen, await ranges(kafka, topics.STRIPE_EVENTS, _ms(since)))
-        types, keys = await _count(kafka, progress)
+        types, keys, found = await _count(kafka, progress)
+        if open_:
+            progress.letters = replays.replayed(open_, found)
         cost = estimate(
             keys,
             len(settings.mapping),
@@ -107,6 +108,7 @@ def replay(
             "types": dict(types.most_common()),
             "customers": keys,
             "salesforce": cost,
+            "letters": len(progress.letters),
         }
         if not as_json:
             click.echo(
@@ -114,50 +116,53 @@ def replay(
             )
             for kind, count in types.most_common():
                 click.echo(f"  {count:>9}  {kind}")
+            if of_letters:
+                click.echo(f"{len(progress.letters)} of {len(open_)} open dead letters are closed by that.")
         if not dry_run and types:
-            if not yes and not click.confirm("Send them again?", err=True):
+            if not yes and not confirmed("Send them again?"):
                 raise Refusal(REFUSED, "Nothing was sent.")
-            await _send(kafka, progress, types.total() + progress.sent, target)
+            await _send(kafka, progress, types.total() + progress.sent, target, standing)
+        if not dry_run and progress.letters:
+            now = int(time.time() * 1000)
+            await give(kafka, [Closed(*place, "replayed", REASON, now) for place in progress.letters])
         if as_json:
             say_json({**plan, "sent": progress.sent})
         return DONE
 
-    run(work)
+    run(work, standing)
 
 
 def _ms(text: str | None) -> int | None:
     return int(read_time(text).timestamp() * 1000) if text else None
 
 
-def _read(kept: bytes) -> Progress:
-    try:
-        return msgspec.json.decode(kept, type=Progress)
-    except msgspec.DecodeError as error:
-        raise PlanError(f"This is no progress file of a replay: {error}.") from None
+def _standing(progress: Progress, total: int, target: Path) -> str:
+    return (
+        f"{progress.sent} of {total} were sent, and at most {BATCH} more: "
+        f"revstream replay --resume {target} goes on."
+    )
 
 
-def _keep(target: Path, progress: Progress) -> None:
-    """Replaces the file as a whole: a stop in the middle must not leave half of one."""
-    fresh = target.with_name(f"{target.name}.new")
-    fresh.write_bytes(msgspec.json.encode(progress))
-    fresh.replace(target)
-
-
-async def _count(kafka: Kafka, progress: Progress) -> tuple[Counter[str], int]:
+async def _count(kafka: Kafka, progress: Progress) -> tuple[Counter[str], int, frozenset[str]]:
+    """Events by type, how many customers they are of, and the IDs of those that dead letters came of."""
     types: Counter[str] = Counter()
     keys = set()
+    found = set()
     async for record in scan(kafka, topics.STRIPE_EVENTS, progress.left):
         headers = dict(record.headers)
         if progress.chosen.takes(record.key, headers, record.timestamp):
             types[headers.get("type", b"").decode(errors="replace")] += 1
             keys.add(record.key)
-    return types, len(keys)
+            if progress.chosen.events is not None:
+                found.add(headers["id"].decode())
+    return types, len(keys), frozenset(found)
 
 
-async def _send(kafka: Kafka, progress: Progress, total: int, target: Path) -> None:
+async def _send(kafka: Kafka, progress: Progress, total: int, target: Path, standing: Standing) -> None:
     """In batches; the file says how far they are durable, so that a stop sends at most one batch twice."""
-    producer = BatchProducer(options(kafka))
-    await producer.start()
+    keep(target, progress)
+    standing.told = _standing(progress, total, target)
+    producer = BatchProducer(client.options(kafka))
     wanted = dict(progress.left)
     batch: list[Record] = []
     seen: dict[int, int] = {}
@@ -167,10 +172,12 @@ async def _send(kafka: Kafka, progress: Progress, total: int, target: Path) -> N
         progress.sent += len(batch)
         batch.clear()
         progress.left |= {partition: (at, wanted[partition][1]) for partition, at in seen.items()}
-        _keep(target, progress)
-        click.echo(f"{progress.sent} of {total} sent; --resume {target} goes on from here", err=True)
+        keep(target, progress)
+        standing.told = _standing(progress, total, target)
+        click.echo(f"{progress.sent} of {total} sent", err=True)
 
     try:
+        await producer.start()
         async for record in scan(kafka, topics.STRIPE_EVENTS, wanted):
             seen[record.partition] = record.offset + 1
             if progress.chosen.takes(record.key, dict(record.headers), record.timestamp):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
+
 from stream import deadletter
 from stream.kafka.batches import Record
-from stream.records import REPLAY, RowError, Write, encode
-from stream.topics import DEAD_LETTERS, SALESFORCE_WRITES
+from stream.records import REPLAY, EventRef, RowError, Write, encode
+from stream.topics import DEAD_LETTERS, SALESFORCE_WRITES, STRIPE_EVENTS
 from tests.fakes.writes import account
-from tests.integration.test_offsets import revstream
-from tests.integration.test_projector import read, send
+from tests.integration.test_offsets import OLD, revstream
+from tests.integration.test_projector import customer, read, send
 
 PLAIN = (("trace", b"1"),)
 
@@ -72,3 +76,44 @@ async def test_nothing_is_sent_again_by_accident(topics: str) -> None:
     code, _, error = await revstream(topics, "dead-letters", "discard", "0:9", "--reason", "x", "--yes")
     assert code == 2
     assert "no dead letter 0:9" in error
+
+
+async def test_the_events_that_letters_came_of_are_replayed(topics: str, tmp_path: Path) -> None:
+    events = [customer(f"cus_{n}", OLD) for n in (1, 2, 3)]
+    await send(topics, *events)
+    first, _, third = (dict(event.headers)["id"].decode() for event in events)
+
+    def write(customer: str, event: str) -> Write:
+        ref = EventRef(event, "customer.created", OLD, 1)
+        return msgspec.structs.replace(account(customer), events=(ref,))
+
+    undecodable = deadletter.headers(
+        events[2].headers,
+        topic=STRIPE_EVENTS,
+        partition=0,
+        offset=2,
+        stage="decode",
+        error=RowError("undecodable", "no JSON"),
+    )
+    await send(
+        topics,
+        letter(write("cus_1", first), 0, "STRING_TOO_LONG"),
+        letter(write("cus_9", "evt_gone"), 1, "STRING_TOO_LONG"),
+        Record(DEAD_LETTERS, 0, b"cus_3", events[2].value, tuple(undecodable)),
+    )
+    words = ("replay", "--dead-letters", "--progress", str(tmp_path / "progress.json"))
+    code, told, _ = await revstream(topics, *words, "--dry-run")
+    assert (code, told["events"], told["letters"], told["sent"]) == (0, 2, 2, 0)
+    code, told, _ = await revstream(topics, *words, "--yes")
+    assert (code, told["sent"]) == (0, 2)
+    again = (await read(topics, STRIPE_EVENTS, 5))[3:]
+    assert [dict(record.headers)["id"].decode() for record in again] == [first, third]
+    assert all(REPLAY in record.headers for record in again)
+    _, told, _ = await revstream(topics, "dead-letters", "list", "--all")
+    assert {one["offset"]: one["closed"] for one in told["letters"]} == {
+        0: "replayed",
+        1: None,
+        2: "replayed",
+    }
+    code, told, _ = await revstream(topics, *words, "--yes")
+    assert (code, told["events"], told["letters"]) == (0, 0, 0), "what is done with stays so"

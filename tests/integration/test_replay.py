@@ -10,9 +10,9 @@ import aiohttp
 import msgspec
 import pytest
 
-from stream.commands.replay import Chosen, Progress
 from stream.listen import free_address
 from stream.records import REPLAY
+from stream.replay import Chosen, Progress
 from stream.sandbox.salesforce import LocalSalesforce
 from stream.topics import PROJECTOR_GROUP, SALESFORCE_WRITES, STRIPE_EVENTS
 from tests.integration.test_offsets import OLD, committed, revstream
