@@ -26,7 +26,7 @@ MIDDLE = 300
 @asynccontextmanager
 async def demo(state: Path, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "stream.cli", "demo", "--customers", "40", "--seed", "7", "--json"),
+        *(sys.executable, "-m", "stream.cli", "demo", "--customers", "40", "--seed", "3", "--json"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "REVSTREAM_STATE_DIR": str(state), **settings},
