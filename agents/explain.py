@@ -170,7 +170,7 @@ def as_json(it: Explained) -> dict[str, Any]:
     moved = it.movement
     told = None
     if moved is not None:
-        told = {"id": moved.id, "kind": moved.kind, "change": moved.change, "renewed": moved.renewed}
+        told = {"id": moved.id, "kind": moved.kind, "change": moved.change, "renewed": bool(moved.renewed)}
         told |= {"before": money(moved.before), "after": money(moved.after)}
     kept = [msgspec.to_builtins(write) for write in it.records if write.fields]
     return {

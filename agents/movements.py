@@ -16,7 +16,7 @@ import msgspec
 
 from agents.events import SUBSCRIPTION, Event
 from agents.pricing import Mrr
-from stream.stripe.shapes import Subscription
+from stream.stripe.shapes import Item, Subscription
 from tables.subscriptions import TAKEN_UP
 
 Kind = Literal[
@@ -76,9 +76,9 @@ class Movement(msgspec.Struct, frozen=True, dict=True):
         return _change(self.was, self.before, self.after)
 
     @property
-    def renewed(self) -> bool:
-        """Whether a new period began, which may come along with anything else."""
-        return self.was is not None and _renewed(self.was, self.now)
+    def renewed(self) -> tuple[Item, ...]:
+        """The items whose next period began, which may come along with anything else."""
+        return _renewed(self.was, self.now) if self.was is not None else ()
 
 
 def movement(event: Event, value: Callable[[Subscription, int], Mrr]) -> Movement | None:
@@ -97,7 +97,17 @@ def movement(event: Event, value: Callable[[Subscription, int], Mrr]) -> Movemen
             before = as_it_ran(after)
         case _:
             return None
-    return Movement(before, after, at, value(before, at) if before else None, value(after, at))
+    was = value(before, _last_held(before, after, at)) if before else None
+    return Movement(before, after, at, was, value(after, at))
+
+
+def _last_held(before: Subscription, after: Subscription, at: int) -> int:
+    """When the subscription last was as it was before: an item's trial is over by the time that Stripe tells so."""
+    ends = [item.trial_end for item in before.items if item.trial_end is not None and item.trial_end <= at]
+    if not ends:
+        return at
+    still = {item.trial_end for item in after.items}
+    return min([end - 1 for end in ends if end not in still], default=at)
 
 
 def as_it_ran(ended: Subscription) -> Subscription:
@@ -184,12 +194,23 @@ def _by_items(before: Subscription, after: Subscription, was: Mrr | None, now: M
     return "upgrade" if more > 0 else "downgrade" if more < 0 else "plan"
 
 
-def _renewed(before: Subscription, after: Subscription) -> bool:
-    """Whether the next period began: an interval that is changed in the middle of one is no renewal."""
-    if before.period_end is None or after.period_start is None:
-        return False
-    running = before.status in _PAYING and after.status in _PAYING
-    return running and after.period_start >= before.period_end
+def _renewed(before: Subscription, after: Subscription) -> tuple[Item, ...]:
+    """The items whose next period began. Each interval has periods of its own where they are mixed, and one that is
+    changed in the middle of its period is not renewed."""
+    if before.status not in _PAYING or after.status not in _PAYING:
+        return ()
+    ends: dict[tuple[str | None, int], int] = {}
+    for item in before.items:
+        if item.period_end is not None and item.trial_end is None:
+            rhythm = (item.price.interval, item.price.interval_count)
+            ends[rhythm] = min(item.period_end, ends.get(rhythm, item.period_end))
+    return tuple(
+        item
+        for item in after.items
+        if item.period_start is not None
+        and (end := ends.get((item.price.interval, item.price.interval_count))) is not None
+        and item.period_start >= end
+    )
 
 
 def _change(before: Subscription | None, was: Mrr | None, now: Mrr) -> Change:

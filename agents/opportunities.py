@@ -183,10 +183,13 @@ def _happened(moved: Movement, event: Event, names: Opportunities) -> Iterable[D
         change = moved.after.money + moved.before.money * -1
         yield Deal(moved.id, body, moved.change, "won", moved.at, change * 12, change, moved.at)
     every = {item.price.interval for item in body.items}
-    if "renewal" in names.movements and not every.isdisjoint(names.renewal_intervals) and moved.renewed:
-        began, mrr = body.period_start, moved.after.money
-        id_ = f"{body.id}:renewal:{began}"
-        at, whole = began or moved.at, moved.after if mrr.minor else None
+    if "renewal" not in names.movements or every.isdisjoint(names.renewal_intervals):
+        return
+    began = [item.period_start for item in moved.renewed if item.price.interval in names.renewal_intervals]
+    if began:
+        mrr = moved.after.money
+        at, whole = began[0] or moved.at, moved.after if mrr.minor else None
+        id_ = f"{body.id}:renewal:{at}"
         yield Deal(id_, body, "renewal", "won", at, mrr * 12, mrr, moved.at, whole)
 
 

@@ -111,7 +111,7 @@ def test_an_update_tells_what_happened(name: str, version: str) -> None:
     before, after, kind, change = UPDATES[name]
     told = moved("customer.subscription.updated", after, before, version)
     assert told is not None
-    assert (told.kind, told.change, told.renewed) == (kind, change, name == "renewed")
+    assert (told.kind, told.change, bool(told.renewed)) == (kind, change, name == "renewed")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -175,3 +175,35 @@ def test_the_same_change_has_one_name_in_every_version() -> None:
         if (told := moved("customer.subscription.updated", with_item(quantity=5), SUB, version))
     }
     assert len(names) == 1
+
+
+ENDIVE = VERSIONS[-1]
+ADDED = replace(ITEM, id="si_2", price=YEARLY, period_start=AT - 5 * DAY, period_end=AT + 360 * DAY)
+
+
+def test_with_mixed_intervals_each_renews_by_itself() -> None:
+    """A yearly item beside a monthly one is not renewed every month, and is when its own year ends."""
+    mixed = replace(SUB, items=(ITEM, ADDED))
+    monthly = moved("customer.subscription.updated", replace(SUB, items=(NEXT, ADDED)), mixed, ENDIVE)
+    assert monthly is not None
+    assert [item.id for item in monthly.renewed] == ["si_1"]
+    ends = replace(ADDED, period_end=AT)
+    again = replace(ADDED, period_start=AT, period_end=AT + 365 * DAY)
+    before, after = replace(SUB, items=(ITEM, ends)), replace(SUB, items=(ITEM, again))
+    yearly = moved("customer.subscription.updated", after, before, ENDIVE)
+    assert yearly is not None
+    assert [item.id for item in yearly.renewed] == ["si_2"]
+
+
+@pytest.mark.parametrize("late", [0, 90])
+def test_an_items_trial_that_ends_is_an_expansion(late: int) -> None:
+    """Also when Stripe tells it a little later: what it was worth is what it was worth in the trial."""
+    trial = replace(ADDED, trial_start=AT - 5 * DAY, trial_end=AT - late)
+    before = replace(SUB, items=(ITEM, trial))
+    after = replace(SUB, items=(ITEM, ADDED))
+    told = moved("customer.subscription.updated", after, before, ENDIVE)
+    assert told is not None
+    assert told.change == "expansion"
+    unrelated = moved("customer.subscription.updated", replace(before, metadata={"a": "b"}), before, ENDIVE)
+    assert unrelated is not None
+    assert unrelated.change == "none"

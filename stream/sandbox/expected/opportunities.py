@@ -78,9 +78,15 @@ def changes(one: Told) -> Iterable[Record]:
             kind = "expansion" if now > was else "contraction"
             yield _record(after, kind, "Closed Won", step.at, now - was)
         both = before.status in ("active", "past_due") and after.status in ("active", "past_due")
-        yearly = any(item.price.interval == "year" for item in after.items)
-        if both and yearly and after.period_start >= before.period_end:
-            yield _record(after, "renewal", "Closed Won", after.period_start, now)
+        if both and (began := _another_year(before, after)):
+            yield _record(after, "renewal", "Closed Won", began, now)
+
+
+def _another_year(before: Subscription, after: Subscription) -> int | None:
+    """When an annual item's next year began; the first one after a trial of its own is no renewal."""
+    ends = [item.period_end for item in before.items if item.price.interval == "year" and not item.trial_end]
+    starts = [item.period_start for item in after.items if item.price.interval == "year"]
+    return next((start for start in starts if ends and start >= min(ends)), None)
 
 
 def _ending(one: Told, told: list[Told]) -> Record | None:

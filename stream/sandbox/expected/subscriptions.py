@@ -62,7 +62,8 @@ def lives(world: World) -> dict[str, list[Told]]:
 
 def worth(it: Subscription, also: Discount | None = None) -> Fraction:
     """What it would bring a month if it counted, in minor units."""
-    left = [(item, pricing.monthly([item])) for item in it.items]
+    # What is in a trial of its own brings nothing yet.
+    left = [(item, pricing.monthly([item]) if item.trial_end is None else Fraction(0)) for item in it.items]
     for discount in it.discounts or ((also,) if also else ()):
         if discount.coupon.duration == "forever":
             left = _less(left, discount, it.currency)
@@ -145,7 +146,12 @@ def account(world: World, customer: Customer, told: list[Told]) -> Record:
     )
     seats = [item.quantity or 0 for it in alive for item in it.items if item.price.usage_type == "licensed"]
     trials = [it.trial_end for it in alive if it.status == "trialing" and it.trial_end]
-    renewals = [it.period_end for it in alive if not it.cancel_at_period_end and it.status != "paused"]
+    renewals = [
+        item.period_end
+        for it in alive
+        if not it.cancel_at_period_end and it.status != "paused"
+        for item in it.items
+    ]
     ends = [it.cancel_at for it in alive if it.cancel_at]
     return {
         "Stripe_Plan__c": _plan(world, main) if main else None,

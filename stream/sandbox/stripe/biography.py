@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stream.sandbox.stripe import (
+    addons,
     credits,
     customers,
     discounts,
@@ -123,8 +124,29 @@ def _of_subscription(life: Life, it: Subscription) -> list[tuple[int, Callable[[
     behavior: PauseBehavior = life.rng.choice(_PAUSES)
     choices.append((2, lambda: subscriptions.pause_collection(life, it, behavior)))
     if life.book.version_at(life.now) >= _ENDIVE:
-        choices.append((3, lambda: subscriptions.pause(life, it)))
+        choices += [(4, add) for add in _add_ons(life, it)]
+        if all(item.trial_end is None for item in it.items):
+            choices.append((3, lambda: subscriptions.pause(life, it)))
     return choices
+
+
+def _add_ons(life: Life, it: Subscription) -> list[Callable[[], None]]:
+    """An annual item beside those that are billed more often, at once or after a trial of its own."""
+    if any(item.price.interval == "year" for item in it.items):
+        return []
+    taken = {life.catalogue.plan_of(item.price).name for item in it.items}
+    annual = [
+        plan
+        for plan in life.catalogue.on_sale(it.currency, life.now)
+        if plan.level
+        and plan.name not in taken
+        and plan.price.interval == "year"
+        and plan.price.usage_type == "licensed"
+    ]
+    if not annual:
+        return []
+    plan = life.rng.choice(annual)
+    return [lambda: addons.add(life, it, plan, 0), lambda: addons.add(life, it, plan, 14)]
 
 
 def _changes(life: Life, it: Subscription) -> list[Callable[[], None]]:

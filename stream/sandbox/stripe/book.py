@@ -54,7 +54,8 @@ class Movement(msgspec.Struct, frozen=True):
     interval, coupon-added, coupon-ended, paused, resumed, cancellation-scheduled, cancellation-withdrawn,
     cancelled, expired, renewed, reactivated; payment-failed, recovered, unpaid, written-off, refunded,
     disputed, dispute-won, dispute-lost, warned; authorised, captured, lapsed;
-    collection-changed, billed, overdue, paid; credited, credit-voided. `customer` is its key.
+    collection-changed, billed, overdue, paid; credited, credit-voided; item-added, item-converted. `customer` is
+    its key.
 
     `monthly_before` and `monthly_after` are what the subject's licensed items bring in a month at list price,
     before discounts, in minor units of its currency; both are 0 where the subject is no subscription.

@@ -153,6 +153,9 @@ class Item(msgspec.Struct, frozen=True):
     period_start: int
     period_end: int
     metadata: dict[str, str] = {}
+    # A trial of this item alone; both are None once it is over.
+    trial_start: int | None = None
+    trial_end: int | None = None
 
 
 class Cancellation(msgspec.Struct, frozen=True, gc=False):
@@ -197,7 +200,7 @@ class Subscription(Thing, frozen=True, kw_only=True):
 
     @property
     def period_start(self) -> int:
-        """The current period's start: here all items of a subscription share their period."""
+        """The current period's start. Items that were added later, in another rhythm, have periods of their own."""
         return self.items[0].period_start
 
     @property

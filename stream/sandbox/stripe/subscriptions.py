@@ -171,20 +171,30 @@ def plan_renewal(life: Life, subscription: Subscription) -> None:
 
 
 def _next(subscription: Subscription) -> tuple[Item, ...]:
-    """Its items in the period that follows."""
+    """Its items in the period that follows; those of another rhythm stay in theirs."""
     start = subscription.period_end
     price = subscription.items[0].price
     finish = later(start, price.interval, price.interval_count, subscription.billing_cycle_anchor)
     return tuple(
-        msgspec.structs.replace(item, period_start=start, period_end=finish) for item in subscription.items
+        msgspec.structs.replace(item, period_start=start, period_end=finish)
+        if item.period_end == start
+        else item
+        for item in subscription.items
     )
+
+
+def _due(before: tuple[Item, ...], after: tuple[Item, ...]) -> tuple[Item, ...]:
+    """Those of the items after whose period began."""
+    held = {item.id: item.period_start for item in before}
+    return tuple(item for item in after if held.get(item.id) != item.period_start)
 
 
 def _announce(life: Life, id_: str, due: int) -> None:
     subscription = life.book.get(id_, Subscription)
     bills = subscription.status in ("active", "past_due") and not subscription.cancel_at_period_end
     if bills and subscription.period_end == due and life.now > subscription.period_start:
-        invoices.foretell(life, subscription, _next(subscription))
+        following = _next(subscription)
+        invoices.foretell(life, subscription, _due(subscription.items, following))
 
 
 def renew(life: Life, id_: str, due: int) -> None:
@@ -207,7 +217,7 @@ def _roll(life: Life, subscription: Subscription, **changes: Any) -> Subscriptio
     ended, items = subscription.items, _next(subscription)
     id_ = book.new_id("in_1")
     subscription = book.change(subscription, life.now, UPDATED, items=items, latest_invoice=id_, **changes)
-    lines = life.pending.pop(subscription.id, ()) + invoices.lines_of(life, items, ended)
+    lines = life.pending.pop(subscription.id, ()) + invoices.lines_of(life, _due(ended, items), ended)
     collects = subscription.status != "unpaid" and (
         subscription.pause is None or subscription.pause.behavior != "keep_as_draft"
     )
@@ -393,10 +403,9 @@ def resume(life: Life, subscription: Subscription) -> None:
     book = life.book
     life.begin()
     book.called()
-    price = subscription.items[0].price
-    finish = later(life.now, price.interval, price.interval_count, life.now)
     items = tuple(
-        msgspec.structs.replace(item, period_start=life.now, period_end=finish) for item in subscription.items
+        msgspec.structs.replace(item, period_start=life.now, period_end=_after(item, life.now))
+        for item in subscription.items
     )
     id_ = book.new_id("in_1")
     subscription = book.change(
@@ -415,6 +424,11 @@ def resume(life: Life, subscription: Subscription) -> None:
     invoices.pay(life, invoices.finalise(life, bill))
     life.moved("resumed", subscription.id, (Fraction(0), monthly(subscription)))
     plan_renewal(life, subscription)
+
+
+def _after(item: Item, start: int) -> int:
+    """The end of the period of an item that begins now."""
+    return later(start, item.price.interval, item.price.interval_count, start)
 
 
 def only(life: Life, *statuses: str) -> Subscription | None:

@@ -91,12 +91,17 @@ def test_a_deleted_customer_never_changes(world: World) -> None:
         assert not customer.deleted or events[-1].type == "customer.deleted"
 
 
-def test_all_items_of_a_subscription_share_rhythm_and_currency(world: World) -> None:
+def test_items_of_one_rhythm_share_their_period_and_an_annual_one_may_be_added(world: World) -> None:
     for event in world.events:
         if isinstance(event.thing, Subscription):
             items = event.thing.items
-            assert len({(i.price.interval, i.price.interval_count, i.price.currency) for i in items}) == 1
-            assert len({(i.period_start, i.period_end) for i in items}) == 1
+            first = items[0].price
+            assert {i.price.currency for i in items} == {first.currency}
+            alike = [i for i in items if i.price.interval == first.interval]
+            assert {i.price.interval_count for i in alike} == {first.interval_count}
+            assert len({(i.period_start, i.period_end) for i in alike}) == 1
+            assert all(i.price.interval == "year" for i in items if i not in alike)
+            assert all(i.trial_end is None for i in alike)
             assert all(i.period_start < i.period_end for i in items)
             assert len({i.price.id for i in items}) == len(items)
 

@@ -17,7 +17,8 @@ MOVEMENTS = frozenset(
         "seats", "interval", "coupon-added", "coupon-ended", "paused", "resumed", "cancellation-scheduled",
         "cancellation-withdrawn", "cancelled", "expired", "renewed", "reactivated", "payment-failed",
         "recovered", "unpaid", "written-off", "refunded", "disputed", "dispute-won", "dispute-lost",
-        "collection-changed", "billed", "overdue", "paid", "credited", "credit-voided",
+        "item-added", "item-converted", "collection-changed", "billed", "overdue", "paid", "credited",
+        "credit-voided",
         "warned", "authorised", "captured", "lapsed",
     )
 )  # fmt: skip

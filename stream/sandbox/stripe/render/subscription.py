@@ -77,6 +77,8 @@ def subscription(it: Subscription, form: Form) -> Json:
         }
     else:
         fields["billing_mode"] = {"flexible": None, "type": "classic"}
+        if len({(item.price.interval, item.price.interval_count) for item in it.items}) > 1:
+            fields["billing_mode"] = {"flexible": {"proration_discounts": "included"}, "type": "flexible"}
     if form.version >= CLOVER:
         fields["customer_account"] = None
     if form.version >= DAHLIA:
@@ -104,7 +106,8 @@ def _item(item: Item, it: Subscription, form: Form) -> Json:
     if form.version >= BASIL:
         fields |= {"current_period_end": item.period_end, "current_period_start": item.period_start}
     if form.version >= ENDIVE:
-        fields["current_trial"] = None
+        trial = {"end_date": item.trial_end, "start_date": item.trial_start, "type": "free"}
+        fields["current_trial"] = None if item.trial_end is None else trial
     return named("subscription_item", item.id, fields)
 
 
