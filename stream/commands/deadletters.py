@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import click
@@ -32,7 +33,7 @@ from stream.kafka.plan import read_time
 from stream.kafka.scan import ranges, scan
 from stream.letters import ORIGINS, Letter, Wanted
 from stream.records import decode_write
-from stream.salesforce.estimate import estimate
+from stream.salesforce.estimate import Load, estimate
 from stream.settings import Kafka, Settings
 
 BATCH = 500
@@ -188,18 +189,14 @@ def redrive(names: tuple[str, ...], reason: str, yes: bool, as_json: bool, **giv
         old = letters.superseded(chosen, await _newest(kafka, chosen))
         go = {(letter.partition, letter.offset): letter for letter in chosen if letter.name not in old}
         cost = estimate(
-            len({letter.key for letter in go.values()}),
-            1,
+            _load(settings, go.values()),
             bulk_from=settings.writer.bulk_from_rows,
             concurrency=settings.salesforce.concurrency,
             share=settings.salesforce.budget_share,
             usage=None,
         )
         if not yes:
-            _confirm(
-                f"{len(go)} are sent again (some {cost.calls} API calls, {cost.minutes} minutes), "
-                f"{len(old)} are closed as superseded."
-            )
+            _confirm(f"{len(go)} are sent again ({cost.told}), {len(old)} are closed as superseded.")
         now = int(time.time() * 1000)
         standing.told = "Nothing was sent; those that are superseded may be closed. The same command goes on."
         await give(
@@ -210,6 +207,14 @@ def redrive(names: tuple[str, ...], reason: str, yes: bool, as_json: bool, **giv
         return DONE
 
     run(work, standing)
+
+
+def _load(settings: Settings, chosen: Iterable[Letter]) -> Load:
+    """An event may ask for a record of each object."""
+    letters_ = {letter.key: letter for letter in chosen}.values()
+    rows = Counter(letter.object for letter in letters_)
+    events = rows.pop("", 0)
+    return Load({name: rows[name] + events for name in {*rows, *(settings.mapping if events else ())}})
 
 
 async def _send_again(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
+from math import ceil
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,16 +26,19 @@ from stream.commands.told import (
     say_table,
     when,
 )
+from stream.kafka import footprint
 from stream.kafka import plan as plans
+from stream.kafka.batches import MAX_CHUNK_RECORDS
 from stream.kafka.offsets import Offsets
 from stream.kafka.plan import Plan, PlanError, Position, Scenario
 from stream.salesforce.budget import Usage
 from stream.salesforce.client import Client
 from stream.salesforce.describe import Describer
 from stream.salesforce.errors import RequestError
-from stream.salesforce.estimate import Estimate, estimate
+from stream.salesforce.estimate import Estimate, Load, estimate
 from stream.salesforce.session import Session
 from stream.settings import SettingError, Settings
+from stream.topics import WRITER_GROUP
 
 SAMPLE = 200_000
 
@@ -82,7 +86,7 @@ def plan(
             first = await cluster.times({(m.topic, m.partition): m.target for m in moves if m.target < m.end})
             types, read, keys = await cluster.types(moves, sample)
         looked = sum(read.values())
-        cost = await _cost(settings, keys, looked, made.again)
+        cost = await _cost(settings, made, keys, looked, min(first.values(), default=None))
         target = out or Path(f"revstream-plan-{stage}-{made.made_at}.json")
         refused = bool(made.marked) and not allow_clamp
         warnings = _warnings(made, scenario, asked, oldest)
@@ -168,12 +172,19 @@ def _warnings(plan: Plan, scenario: Scenario, asked: Any, oldest: dict[plans.Pla
     return told
 
 
-async def _cost(settings: Settings, keys: int, looked: int, again: int) -> Estimate:
-    """Customers are counted in the sample. More records have more customers, at most in proportion."""
-    customers = keys if looked >= again else min(again, round(keys * again / max(1, looked)))
+async def _cost(
+    settings: Settings, plan: Plan, keys: Collection[bytes], looked: int, since: int | None
+) -> Estimate:
+    """Of what is read again; keys are those of the records that were looked at."""
+    if plan.group == WRITER_GROUP:
+        share = plan.again / max(1, looked)
+        objects = Counter(key.decode(errors="replace").partition(":")[0] for key in keys)
+        load = Load({object_: ceil(count * share) for object_, count in objects.items()})
+    else:
+        chunks = sum(ceil(max(0, move.again) / MAX_CHUNK_RECORDS) for move in plan.moves)
+        load = await footprint.load(settings, keys, since, events=plan.again, seen=looked, chunks=chunks)
     return estimate(
-        customers,
-        len(settings.mapping),
+        load,
         bulk_from=settings.writer.bulk_from_rows,
         concurrency=settings.salesforce.concurrency,
         share=settings.salesforce.budget_share,
@@ -238,7 +249,7 @@ def _tell(
             click.echo(f"  {count:>9}  {kind}")
         left = "Salesforce was not asked" if cost.left is None else f"{cost.left} are left today"
         click.echo(
-            f"\nSalesforce: some {cost.rows} rows, {cost.calls} API calls ({left}), {cost.minutes} minutes."
+            f"\nSalesforce: {cost.told} ({left})."
             "\nTables: they stay as they are. An older event does not change them; "
             "the current records are sent again."
         )

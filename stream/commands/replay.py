@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from math import ceil
 from pathlib import Path
 
 import click
@@ -23,7 +24,7 @@ from stream.commands.told import (
     say_json,
 )
 from stream.control import Closed
-from stream.kafka import client
+from stream.kafka import client, footprint
 from stream.kafka.batches import BatchProducer, Record
 from stream.kafka.control import give
 from stream.kafka.letters import find
@@ -95,25 +96,24 @@ def replay(
         types, keys, found = await _count(kafka, progress)
         if open_:
             progress.letters = replays.replayed(open_, found)
+        total = types.total()
+        chunks = min(total, settings.kafka.partitions * ceil(total / BATCH))
         cost = estimate(
-            keys,
-            len(settings.mapping),
+            await footprint.load(settings, keys, _ms(since), events=total, seen=total, chunks=chunks),
             bulk_from=settings.writer.bulk_from_rows,
             concurrency=settings.salesforce.concurrency,
             share=settings.salesforce.budget_share,
             usage=None,
         )
         plan = {
-            "events": types.total(),
+            "events": total,
             "types": dict(types.most_common()),
-            "customers": keys,
+            "customers": len(keys),
             "salesforce": cost,
             "letters": len(progress.letters),
         }
         if not as_json:
-            click.echo(
-                f"{types.total()} events of {keys} customers; some {cost.calls} API calls, {cost.minutes} minutes."
-            )
+            click.echo(f"{total} events of {len(keys)} customers. Salesforce: {cost.told}.")
             for kind, count in types.most_common():
                 click.echo(f"  {count:>9}  {kind}")
             if of_letters:
@@ -121,7 +121,7 @@ def replay(
         if not dry_run and types:
             if not yes and not confirmed("Send them again?"):
                 raise Refusal(REFUSED, "Nothing was sent.")
-            await _send(kafka, progress, types.total() + progress.sent, target, standing)
+            await _send(kafka, progress, total + progress.sent, target, standing)
         if not dry_run and progress.letters:
             now = int(time.time() * 1000)
             await give(kafka, [Closed(*place, "replayed", REASON, now) for place in progress.letters])
@@ -143,19 +143,19 @@ def _standing(progress: Progress, total: int, target: Path) -> str:
     )
 
 
-async def _count(kafka: Kafka, progress: Progress) -> tuple[Counter[str], int, frozenset[str]]:
-    """Events by type, how many customers they are of, and the IDs of those that dead letters came of."""
+async def _count(kafka: Kafka, progress: Progress) -> tuple[Counter[str], set[bytes], frozenset[str]]:
+    """Events by type, the customers that they are of, and the IDs of those that dead letters came of."""
     types: Counter[str] = Counter()
-    keys = set()
+    keys: set[bytes] = set()
     found = set()
     async for record in scan(kafka, topics.STRIPE_EVENTS, progress.left):
         headers = dict(record.headers)
         if progress.chosen.takes(record.key, headers, record.timestamp):
             types[headers.get("type", b"").decode(errors="replace")] += 1
-            keys.add(record.key)
+            keys.add(record.key or b"")
             if progress.chosen.events is not None:
                 found.add(headers["id"].decode())
-    return types, len(keys), frozenset(found)
+    return types, keys, frozenset(found)
 
 
 async def _send(kafka: Kafka, progress: Progress, total: int, target: Path, standing: Standing) -> None:

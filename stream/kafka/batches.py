@@ -19,6 +19,8 @@ from stream.topics import MAX_RECORD_BYTES
 
 # Of one batch, before compression. Kafka refuses a compressed batch over the topic's max.message.bytes.
 BATCH_BYTES = 1024 * 1024
+# Handed to the projector at once.
+MAX_CHUNK_RECORDS = 2000
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):

@@ -23,6 +23,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.utils.futures import notify
 
+from stream.kafka.batches import MAX_CHUNK_RECORDS
 from stream.kafka.recovery import ChunkRecovery
 
 FAUST_VERSION = "0.15.3"
@@ -30,7 +31,6 @@ FAUST_VERSION = "0.15.3"
 # A fetch that finds nothing is answered after this long. Stock Faust's 1.5 s lets one idle partition delay all.
 FETCH_WAIT_MS = 100
 FETCH_PARTITION_BYTES = 8 * 1024 * 1024
-MAX_CHUNK_RECORDS = 2000
 
 Chunk = Sequence[ConsumerRecord]
 BeforeCommit = Callable[[Mapping[TP, int]], Awaitable[None]]

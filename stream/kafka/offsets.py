@@ -134,22 +134,24 @@ class Offsets:
         """The time of the oldest record that each partition still has."""
         return await self.times({(p.topic, p.partition): p.start for p in positions if p.end > p.start})
 
-    async def types(self, moves: Sequence[Move], bound: int) -> tuple[Counter[str], Counter[Place], int]:
-        """Records to be read again, by the header `type`; how many of each partition were looked at, and how many
+    async def types(
+        self, moves: Sequence[Move], bound: int
+    ) -> tuple[Counter[str], Counter[Place], set[bytes]]:
+        """Records to be read again, by the header `type`; how many of each partition were looked at, and the
         different keys they have. At most `bound` records are read, from the beginning of each range."""
         ranges = {(m.topic, m.partition): m.again for m in moves if m.again > 0}
         each = max(1, bound // max(1, len(ranges)))
         counts = {place: min(again, each) for place, again in ranges.items()}
         types: Counter[str] = Counter()
         read: Counter[Place] = Counter()
-        keys = set()
+        keys: set[bytes] = set()
         at = {(m.topic, m.partition): m.target for m in moves if m.again > 0}
         async for place, record in self._records(at, counts):
             kind = dict(record.headers).get("type", b"")
             types[kind.decode(errors="replace") or "(none)"] += 1
             read[place] += 1
-            keys.add(record.key)
-        return types, read, len(keys)
+            keys.add(record.key or b"")
+        return types, read, keys
 
     async def _records(self, at: Mapping[Place, int], counts: Mapping[Place, int]) -> Any:
         """So many records of each partition from its offset on, until READ_SECONDS pass without one."""
