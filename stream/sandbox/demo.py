@@ -34,6 +34,8 @@ API_KEY = "sk_test_demo"
 
 # Long enough for a stage that was killed meanwhile to come back.
 SETTLE_SECONDS = 120.0
+# A refused webhook is sent again for so long: on a busy machine 12,000 take minutes.
+PATIENCE_SECONDS = 900.0
 
 # Enough customers whom several records could be that a small run has one, too.
 MIXTURE = Mixture(ambiguous=0.04)
@@ -139,7 +141,9 @@ async def _await_org(http: aiohttp.ClientSession, url: str) -> None:
 
 
 async def _deliver(console: Console, demo: Demo, world: World, gateway: str) -> Delivery:
-    manner = Manner(duplicates=demo.duplicates, shuffle=demo.shuffle, seed=demo.seed)
+    manner = Manner(
+        duplicates=demo.duplicates, shuffle=demo.shuffle, seed=demo.seed, patience=PATIENCE_SECONDS
+    )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("webhooks", total=None)

@@ -10,12 +10,15 @@ from rich.table import Table
 
 from stream.sandbox import expected, history
 from stream.sandbox.expected import ambiguous, money, notices
+from stream.sandbox.expected.customers import Record
 from stream.sandbox.seed import Seeded
 from stream.sandbox.stripe.delivery import Delivery
 from stream.sandbox.stripe.world import World
 from stream.settings import Kafka
 
 Report = dict[str, Any]
+
+LIFETIME, CURRENCY = "Stripe_Lifetime_Value__c", "Stripe_Currency__c"
 
 # What a workflow is about.
 _FAMILIES = ("customer", "customer.subscription")
@@ -31,7 +34,8 @@ async def judge(
 ) -> Report:
     """What became of the events and what Salesforce holds, as numbers. Raises KafkaError, ClientError."""
     past = await history.read(kafka)
-    salesforce = {}
+    salesforce: Report = {}
+    parts: Report = {}
     for name, records in expected.records(world).items():
         records |= ambiguous.untouched(before.doubtful.get(name, {}))
         async with http.get(f"{url}/sandbox/records/{name}") as answer:
@@ -39,6 +43,10 @@ async def judge(
             held = expected.key_all(name, await answer.json())
             actual, wrong = expected.compare(records, held, before.kept.get(name, {}))
         salesforce[name] = _row(len(records), actual, wrong)
+        if name == "Task":
+            parts |= _tasks(records, held)
+        if name == "Account":
+            parts |= _values(records, held)
     async with http.get(f"{url}/sandbox/state") as answer:
         calls = (await answer.json())["api_usage"]["used"]
     refused, wrongly = ambiguous.set_aside(world, past.refused)
@@ -54,8 +62,48 @@ async def judge(
         "set_aside": _row(len(ambiguous.identities(world)), refused, wrongly),
         "lost": len(lost(world, delivery, past)),
         "salesforce": salesforce,
+        "money": parts,
         "api_calls": calls,
         "end_to_end_seconds": {"p50": past.percentile(0.5), "p99": past.percentile(0.99)},
+    }
+
+
+def _task(key: str) -> str:
+    """What a Task is about, by its Stripe ID."""
+    if key.endswith(":payment"):
+        return "failed payments"
+    return "invoices" if key.startswith("in_") else "payments"
+
+
+def _tasks(records: dict[str, Record], held: list[tuple[str, Record]]) -> Report:
+    """The Tasks by what they are about."""
+    rows = {}
+    for name in ("invoices", "payments", "failed payments"):
+        wanted = {key: record for key, record in records.items() if _task(key) == name}
+        told = [(key, record) for key, record in held if _task(key) == name]
+        rows[name] = _row(len(wanted), *expected.compare(wanted, told, {}))
+    return rows
+
+
+def _values(records: dict[str, Record], held: list[tuple[str, Record]]) -> Report:
+    """Lifetime value, by the customers' currencies."""
+    sums: dict[str, list[float]] = {}
+    wrong: dict[str, list[str]] = {}
+    actual = dict(held)
+    for key, record in records.items():
+        if not record.get(LIFETIME) and not record.get(CURRENCY):
+            continue  # nobody has paid anything
+        name = f"lifetime value {record.get(CURRENCY) or 'without a currency'}"
+        value = (actual.get(key) or {}).get(LIFETIME)
+        of = sums.setdefault(name, [0.0, 0.0])
+        of[0] += record.get(LIFETIME) or 0.0
+        of[1] += value or 0.0
+        if value != record.get(LIFETIME):
+            wrong.setdefault(name, []).append(f"{key}: {value} instead of {record.get(LIFETIME)}")
+    # Floats are rounded to what currencies have at most: three decimals.
+    return {
+        name: _row(round(one, 3), round(other, 3), wrong.get(name, []))
+        for name, (one, other) in sorted(sums.items())
     }
 
 
@@ -80,14 +128,14 @@ def told(world: World, messages: dict[str, list[str]], deaths: int) -> Report:
     return rows
 
 
-def _row(wanted: int, actual: int, wrong: list[str]) -> Report:
+def _row(wanted: float, actual: float, wrong: list[str]) -> Report:
     return {"expected": wanted, "actual": actual, "wrong": len(wrong), "examples": wrong[:5]}
 
 
 def _rows(report: Report) -> dict[str, Report]:
     """The final table."""
     channels = {f"told by {channel}": row for channel, row in report["told"].items()}
-    return {**report["salesforce"], "customers set aside": report["set_aside"], **channels}
+    return {**report["salesforce"], **report["money"], "customers set aside": report["set_aside"], **channels}
 
 
 def agrees(report: Report) -> bool:
@@ -102,7 +150,7 @@ def show(console: Console, report: Report) -> None:
     """The final table, and what is wrong."""
     table = Table("Salesforce", "expected", "actual", "wrong")
     for name, row in _rows(report).items():
-        table.add_row(name, str(row["expected"]), str(row["actual"]), str(row["wrong"]))
+        table.add_row(name, *(f"{row[column]:,}" for column in ("expected", "actual", "wrong")))
     console.print(table)
     for name, row in _rows(report).items():
         for line in row["examples"]:

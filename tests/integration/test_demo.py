@@ -76,6 +76,12 @@ def check(outcome: bytes, killed: str) -> None:
     for told in (*report["salesforce"].values(), report["set_aside"]):
         assert told["actual"] == told["expected"] > 0, told["examples"]
         assert told["wrong"] == 0, told["examples"]
+    values = {name for name in report["money"] if name.startswith("lifetime value ")}
+    assert report["money"].keys() - values == {"invoices", "payments", "failed payments"}
+    assert {"lifetime value EUR", "lifetime value USD"} <= values
+    for told in report["money"].values():
+        assert told["actual"] == told["expected"], told["examples"]
+        assert told["wrong"] == 0, told["examples"]
     # One customer could be either of two Accounts, and nothing is written of it.
     assert report["set_aside"]["expected"] == 1
     assert report["salesforce"]["Account"]["expected"] == 39 + 2
