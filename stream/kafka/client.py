@@ -10,8 +10,11 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
+from stream.kafka import connections
 from stream.settings import Kafka, missing
 from stream.topics import TOPICS, Topic
+
+connections.guard()
 
 # A new topic has its leaders within some 0.1 s, and on a loaded broker within seconds.
 USABLE_TRIES = 300

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from stream.control import Order, Orders, encode
 from stream.kafka.batches import BatchProducer, Record
 from stream.kafka.client import options
+from stream.kafka.connections import poll
 from stream.settings import Kafka
 from stream.topics import CONTROL
 
@@ -55,7 +56,7 @@ class ControlReader:
             await self._poll()
 
     async def _poll(self) -> None:
-        for records in (await self._consumer.getmany(timeout_ms=POLL_MS)).values():
+        for records in (await poll(self._consumer, POLL_MS)).values():
             for record in records:
                 if not self.orders.read(record.key, record.value):
                     log.warning(

@@ -8,6 +8,7 @@ call.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any
 
 from aiokafka import ConsumerRecord
@@ -42,8 +43,19 @@ class ChunkRecovery(Recovery):  # type: ignore[misc]
         if fresh:
             self.restores[tp.topic](tp.partition, fresh)
             self.active_offsets[tp] = fresh[-1].offset
+            # Faust warns where nothing has come for half a minute.
+            self._active_events_received_at[tp] = self._last_flush_at = monotonic()
             metrics.RECOVERY_REMAINING.labels(self.tp_to_table[tp].name).set(self._remaining(tp.topic))
         self._end_if_done()
+
+    async def on_recovery_completed(self, generation_id: int = 0) -> None:
+        """Hands streams over from where they are committed; no event flows before.
+
+        Faust seeks first and then empties all queues. A chunk that was fetched in between was gone, and as it was
+        never acknowledged, nothing behind it was ever committed.
+        """
+        self.app.consumer.stop_flow()
+        await super().on_recovery_completed(generation_id)
 
     def _remaining(self, topic: str) -> int:
         return sum(left for tp, left in self.active_remaining().items() if tp.topic == topic)

@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream.kafka.batches import BatchProducer, Record
 from stream.kafka.client import options
+from stream.kafka.connections import poll
 from stream.kafka.scan import ranges
 from stream.notify.port import Item, Parcel
 from stream.settings import Kafka
@@ -105,7 +106,7 @@ class Marks:
         return tuple(item for item, ours in zip(mine.values(), won, strict=True) if ours)
 
     async def _poll(self) -> None:
-        for records in (await self._consumer.getmany(timeout_ms=POLL_MS)).values():
+        for records in (await poll(self._consumer, POLL_MS)).values():
             self._read(records)
 
     def _read(self, records: Iterable[Any]) -> None:

@@ -16,6 +16,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from stream import metrics
 from stream.internal import InternalServer
 from stream.kafka.client import options
+from stream.kafka.connections import poll
 from stream.notify import routes
 from stream.notify.chatter import Chatter
 from stream.notify.log import Log
@@ -136,7 +137,7 @@ class Source:
     async def run(self) -> None:
         """Reads for ever."""
         while True:
-            for records in (await self._consumer.getmany(timeout_ms=POLL_MS)).values():
+            for records in (await poll(self._consumer, POLL_MS)).values():
                 for record in records:
                     self.desk.read(record)
             full = self.desk.progress.count >= MOST_IN_HAND

@@ -16,6 +16,7 @@ from stream import metrics
 from stream.internal import InternalServer
 from stream.kafka.batches import BatchProducer, Record
 from stream.kafka.client import options
+from stream.kafka.connections import poll
 from stream.kafka.control import ControlReader
 from stream.kafka.lag import LagWatch
 from stream.records import LIVE, REPLAYED, Outcome
@@ -73,7 +74,7 @@ class KafkaLog:
 
     async def poll(self) -> list[Any]:
         """Records that have come, at most POLL_RECORDS."""
-        fetched = await self.consumer.getmany(timeout_ms=POLL_MS)
+        fetched = await poll(self.consumer, POLL_MS)
         for tp, records in fetched.items():
             self._read[tp.partition] = records[-1].offset + 1
         return [record for records in fetched.values() for record in records]

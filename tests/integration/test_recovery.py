@@ -33,9 +33,10 @@ def check(value: bytes | None) -> None:
 
 
 class Worker:
-    """A Faust worker in this process, with one table; `restored` counts records by partition."""
+    """A Faust worker in this process, with one table; `restored` counts records by partition. A busy one works on
+    no chunk before it is ready."""
 
-    def __init__(self, brokers: str, folder: Path, store: str) -> None:
+    def __init__(self, brokers: str, folder: Path, store: str, *, busy: bool = False) -> None:
         kafka = Kafka(brokers=[brokers], partitions=PARTITIONS, session_timeout_seconds=6)
         self.app = faust_app(PROJECTOR_GROUP, kafka, folder, store)
         table = self.app.Table(TABLE, key_type=bytes, value_type=bytes, partitions=PARTITIONS)
@@ -43,11 +44,15 @@ class Worker:
         self.restored: dict[int, int] = {}
         self._restore = self.rows.restore
         self.app.tables.recovery.restores[changelog(TABLE)] = self._note
+        self.read: list[Any] = []
         self.stop = asyncio.Event()
         self.ready = asyncio.Event()
 
         async def agent(stream: faust.Stream) -> None:
-            async for _, _, done in chunks(stream):
+            async for _, chunk, done in chunks(stream):
+                if busy:
+                    await self.ready.wait()
+                self.read += [record.value for record in chunk]
                 done()
 
         self.app.agent(self.app.topic(STRIPE_EVENTS, schema=ChunkSchema()), name="agent")(agent)
@@ -156,3 +161,29 @@ async def test_what_a_former_owner_writes_once_streams_flow_undoes_nothing(
         record = late(place.topic, 0, 9, 0, 0, b"1", b"late", None, 1, 4, ())
         worker.app.tables.recovery.take(place, [record])
         assert worker.rows.get(0, b"1") == b"new"
+
+
+async def test_what_comes_between_seek_and_flow_is_not_lost(
+    topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faust seeks, and then empties the queues: what was fetched in between must come again."""
+    await send(topics, history(10))
+    producer = BatchProducer({"bootstrap_servers": topics})
+    await producer.start()
+    await producer.send(Record(STRIPE_EVENTS, 0, b"cus", b"%d" % number) for number in range(5))
+    await producer.stop()
+    monkeypatch.setattr(module, "MAX_CHUNK_RECORDS", 2)
+    worker = Worker(topics, tmp_path, "memory", busy=True)
+    consumer = worker.app.consumer
+    seek = consumer.perform_seek
+
+    async def seek_and_dawdle() -> None:
+        await seek()
+        await asyncio.sleep(1)  # as on a busy machine: fetches go on meanwhile
+
+    consumer.perform_seek = seek_and_dawdle
+    async with ready(worker):
+        async with asyncio.timeout(DEADLINE):
+            while len(worker.read) < 5:  # noqa: ASYNC110  what is waited for happens in Faust
+                await asyncio.sleep(0.02)
+    assert worker.read == [b"0", b"1", b"2", b"3", b"4"]
