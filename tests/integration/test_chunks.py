@@ -33,10 +33,10 @@ Handler = Callable[[int, Chunk, Callable[[], None]], Awaitable[None]]
 class Worker:
     """A Faust worker in this process whose agent is the given handler."""
 
-    def __init__(self, brokers: str, folder: Path, handler: Handler) -> None:
+    def __init__(self, brokers: str, folder: Path, handler: Handler, session: float = 6) -> None:
         self.app = faust_app(
             PROJECTOR_GROUP,
-            Kafka(brokers=[brokers], partitions=PARTITIONS, session_timeout_seconds=6),
+            Kafka(brokers=[brokers], partitions=PARTITIONS, session_timeout_seconds=session),
             folder,
         )
         self.table = self.app.Table(
@@ -171,11 +171,11 @@ async def test_two_workers_share_and_lose_nothing(topics: str, tmp_path: Path) -
 
         return take
 
-    one = Worker(topics, tmp_path / "1", taker("one"))
+    one = Worker(topics, tmp_path / "1", taker("one"), session=15)
     await asyncio.wait_for(one.ready.wait(), DEADLINE)
     for partition in range(PARTITIONS):
         await produce(topics, range(20), partition)
-    two = Worker(topics, tmp_path / "2", taker("two"))
+    two = Worker(topics, tmp_path / "2", taker("two"), session=15)
     await asyncio.wait_for(two.ready.wait(), DEADLINE)
     for partition in range(PARTITIONS):
         await produce(topics, range(20, 40), partition)

@@ -53,7 +53,7 @@ def record(about: Notice, partition: int = 0, *headers: tuple[str, bytes]) -> Re
 
 def settings(brokers: str, salesforce: str = "", **told: Any) -> Settings:
     return load(
-        kafka={"brokers": [brokers], "session_timeout_seconds": 6},
+        kafka={"brokers": [brokers], "session_timeout_seconds": 30},
         salesforce={"login_url": salesforce, "client_id": "sandbox", "client_secret": "sandbox"},
         notify={"metrics_listen": free_address(), **told},
     )

@@ -31,7 +31,7 @@ def environment(broker: str, folder: Path, **more: str) -> dict[str, str]:
         **os.environ,
         "KAFKA_BROKERS": broker,
         "KAFKA_PARTITIONS": "2",
-        "KAFKA_SESSION_TIMEOUT_SECONDS": "6",
+        "KAFKA_SESSION_TIMEOUT_SECONDS": "30",
         "REVSTREAM_STATE_DIR": str(folder),
         **more,
     }

@@ -244,14 +244,18 @@ async def test_a_backlog_goes_by_bulk_in_few_calls(line: Line, sandbox: LocalSal
         for n in range(3000)
     ]
     await line.put(*(write for pair in strangers for write in pair))
-    async with writer(line, sandbox):
+    # Long enough for a busy machine to read all of it into one window.
+    async with writer(line, sandbox, WRITER_LINGER_SECONDS="3"):
         results = await line.until(6000)
     assert counts(results) == {("Account", "created"): 3000, ("Contact", "created"): 3000}
     assert len(records(sandbox, "Contact")) == 3000
     assert {metadata for _, metadata in (await line.committed()).values()} == {""}
-    print(calls(sandbox))
+    made = calls(sandbox)
+    print(made)
     # The aim is ten calls per 1,000 events, and fewer as the backlog grows: 3,000 customers, matching included.
-    assert sum(calls(sandbox).values()) <= 30
+    # Besides, a job is asked whether it is done, the oftener the longer it takes: eight times in a minute for both.
+    made.pop("bulk-status")
+    assert sum(made.values()) <= 25
 
 
 async def test_a_token_that_expires_costs_one_login_and_no_row(line: Line, sandbox: LocalSalesforce) -> None:
@@ -412,10 +416,12 @@ async def test_kill_9_in_the_middle_of_a_bulk_job(line: Line, tmp_path: Path) ->
 async def test_two_writers_share_the_partitions_and_write_each_record_once(
     line: Line, sandbox: LocalSalesforce
 ) -> None:
-    async with writer(line, sandbox) as first:
+    # A writer that is thought dead is no rebalance to be tested: the machine may be busy for a while.
+    patient = {"KAFKA_SESSION_TIMEOUT_SECONDS": "15"}
+    async with writer(line, sandbox, **patient) as first:
         await line.put(*(account(f"cus_{n}") for n in range(100)))
         await line.until(100)
-        async with writer(line, sandbox) as second:
+        async with writer(line, sandbox, **patient) as second:
             await second.says("Partitions:")
             for n in range(2, 30):  # through the rebalances
                 await line.put(*(account(f"cus_{m}", n, Name=f"Name {n}") for m in range(100)))
