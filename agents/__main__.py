@@ -13,6 +13,7 @@ from stream import metrics, topics
 from stream.hold import holdable
 from stream.internal import InternalServer
 from stream.kafka import worker
+from stream.kafka.guard import unguarded
 from stream.kafka.lag import LagWatch
 from stream.records import LIVE, REPLAYED
 from stream.settings import Settings
@@ -40,10 +41,13 @@ class _Health:
     def __init__(self, projector: Projector) -> None:
         self._app = projector.app
         self._counted = projector.settings.projector.table_store == "memory"
+        self.guarded = False
         self._recovered = False
         self._app.on_partitions_assigned.connect(self._assigned, weak=False)
 
     def trouble(self) -> str | None:
+        if self.guarded:
+            return "The group is guarded, as by a rebuild."
         if not self._recovered:
             return "The tables are being read from their changelogs."
         return "The group is rebalancing." if self._app.rebalancing else None
@@ -71,6 +75,10 @@ async def projector(settings: Settings, stop: asyncio.Event) -> None:
         )
         stack.push_async_callback(server.stop)
         await server.start()
+        health.guarded = True
+        if not await unguarded(settings.kafka, topics.PROJECTOR_GROUP, stop):
+            return
+        health.guarded = False
         stack.push_async_callback(projector.close)
         await projector.start()
         lag = LagWatch(settings.kafka)

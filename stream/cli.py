@@ -90,7 +90,7 @@ def explain(event_file: str, as_json: bool) -> None:
 @main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 def rebuild(words: tuple[str, ...]) -> None:
-    """Folds the tables anew from the log, and finds the records that come out otherwise."""
+    """Folds the tables anew from the log, and sends only the records that come out otherwise."""
     _stage("agents.rebuild", *words)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import AsyncExitStack
+from typing import Any, Self
 
 import click
 import msgspec
@@ -13,11 +15,29 @@ from agents.rebuild.partition import Partition
 from agents.rebuild.source import Source
 from agents.stock import Stock
 from stream import topics
-from stream.commands.told import DONE, EXIT_CODES, run, say_json, say_table, when
+from stream.commands import options
+from stream.commands.move import members
+from stream.commands.told import (
+    ACTIVE,
+    DONE,
+    EXIT_CODES,
+    REFUSED,
+    Refusal,
+    Standing,
+    confirmed,
+    run,
+    say_json,
+    say_table,
+    when,
+)
+from stream.kafka import client
+from stream.kafka.batches import BatchProducer
+from stream.kafka.guard import Guard
 from stream.kafka.offsets import Offsets
-from stream.settings import Settings
+from stream.settings import Kafka, Settings
 from stream.stripe.api import StripeApi
 
+BATCH = 5000
 KINDS = {
     "full": "told in full by the log",
     "part": "older than the log: what it tells no older of is taken from it",
@@ -58,15 +78,17 @@ class Sum(msgspec.Struct):
 @click.command(epilog=EXIT_CODES)
 @click.option("--dry-run", is_flag=True, help="Only print what would be sent. The projector may run.")
 @click.option("--limit", default=20, show_default=True, help="How many differences to print.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def rebuild(dry_run: bool, limit: int, as_json: bool) -> None:
-    """Folds the tables anew from the log, and finds the records that come out otherwise.
+@options.wait
+@options.yes
+@options.as_json
+def rebuild(dry_run: bool, limit: int, wait: float, yes: bool, as_json: bool) -> None:
+    """Folds the tables anew from the log, beside the old ones, and sends only the records that come out otherwise.
 
-    A row is never worse for it: what the log does not reach back to stays as it is. Nobody is told of anything.
+    A row is never worse for it: what the log does not reach back to stays as it is. Nobody is told of anything. No
+    projector may run meanwhile, and none is let in; the other stages may. Whenever it was stopped, run it again.
     """
 
-    if not dry_run:
-        raise click.UsageError("Give --dry-run: what is found is only told.")
+    standing = Standing()
 
     async def work(settings: Settings) -> int:
         mapping.check(settings.mapping)
@@ -74,18 +96,58 @@ def rebuild(dry_run: bool, limit: int, as_json: bool) -> None:
         stripe = StripeApi(settings.stripe)
         told = Sum(dry_run)
         try:
-            async with Offsets(settings.kafka) as cluster:
-                live = (await cluster.group(topics.PROJECTOR_GROUP)).active
-                source = Source(settings, cluster, Stock(stripe), live=live)
+            async with AsyncExitStack() as stack:
+                cluster = await stack.enter_async_context(Offsets(settings.kafka))
+                group = await cluster.until_inactive(topics.PROJECTOR_GROUP, 0 if dry_run else wait)
+                send = None
+                if not dry_run:
+                    if group.active:
+                        raise Refusal(ACTIVE, members(topics.PROJECTOR_GROUP, group))
+                    if not yes and not confirmed("Send what differs? --dry-run says what it is."):
+                        raise Refusal(REFUSED, "Nothing was sent.")
+                    standing.told = "What was sent is sent; the same command does the rest."
+                    send = await stack.enter_async_context(Sending(settings.kafka, cluster))
+                source = Source(settings, cluster, Stock(stripe), live=group.active)
                 await source.read_catalogue()
                 async for partition in source.partitions():
+                    if send:
+                        await send.all_of(partition)
                     told.add(partition, limit)
         finally:
             await stripe.close()
         _say(told, as_json=as_json)
         return DONE
 
-    run(work)
+    run(work, standing)
+
+
+class Sending:
+    """Puts what differs in its place, while nobody else works on it."""
+
+    def __init__(self, kafka: Kafka, cluster: Offsets) -> None:
+        self._producer = BatchProducer(client.options(kafka))
+        self._guard = Guard(kafka, cluster, topics.PROJECTOR_GROUP, topics.STRIPE_EVENTS)
+
+    async def __aenter__(self) -> Self:
+        await self._producer.start()
+        try:
+            await self._guard.__aenter__()
+        except BaseException:
+            await self._producer.stop()
+            raise
+        return self
+
+    async def __aexit__(self, *of: Any) -> None:
+        await self._guard.__aexit__(*of)
+        await self._producer.stop()
+
+    async def all_of(self, partition: Partition) -> None:
+        """Records first: whoever begins again after a crash in between finds that they have been asked for, and
+        rows that are still to be mended."""
+        for records in (list(partition.writes()), list(partition.changes())):
+            for at in range(0, len(records), BATCH):
+                await self._guard.check()
+                await self._producer.send(records[at : at + BATCH])
 
 
 def _say(told: Sum, *, as_json: bool) -> None:
@@ -123,8 +185,7 @@ def _say(told: Sum, *, as_json: bool) -> None:
         click.echo(
             f"\n{len(told.untold)} records that nothing tells of any more stay: {' '.join(told.untold[:20])}"
         )
-    if told.dry:
-        click.echo("\nNothing is changed.")
+    click.echo("\nNothing is changed." if told.dry else f"\n{total} records are sent, and the rows changed.")
 
 
 if __name__ == "__main__":

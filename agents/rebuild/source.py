@@ -12,6 +12,7 @@ from agents.stock import Stock
 from stream import topics
 from stream.kafka.offsets import Offsets, OffsetsError
 from stream.kafka.plan import Position
+from stream.kafka.progress import reached
 from stream.kafka.scan import scan
 from stream.records import Write, decode_write
 from stream.settings import Kafka, Settings
@@ -41,19 +42,24 @@ class Source:
             self._stock.put(record.key.decode(), catalogue.decode(record.value))
 
     async def partitions(self) -> AsyncIterator[Partition]:
-        """Each partition, folded and compared. The log's end is asked for after all that may follow from the log,
-        and what is committed before it, so that an event that is worked on meanwhile lies between."""
+        """Each partition, folded as far as projectors have come, and compared. Beside a running one it is read
+        on to the end, which is asked for after what may follow from it: what is worked on meanwhile is there.
+        """
+        known = await reached(self._kafka)
         for number in range(len(await self._positions(topics.STRIPE_EVENTS))):
             committed = (await self._positions(topics.STRIPE_EVENTS))[number].at
             held = await self._rows(number)
             asked = await self._asked(number)
             place = (await self._positions(topics.STRIPE_EVENTS))[number]
             oldest = (await self._cluster.earliest([place])).get((place.topic, number))
-            log = Log(place.start, place.end, committed, oldest)
+            if not self._live:  # rows stay as they are when offsets are moved back
+                committed = min(place.end, max(committed, known.get(number, 0)))
+            end = place.end if self._live else committed
+            log = Log(place.start, max(place.start, end), committed, oldest)
             partition = Partition(number, log, held, asked, self._stock, self._settings, live=self._live)
             async for chunk in chunks(self._kafka, number, log.start, log.end):
                 partition.fold(chunk)
-            partition.settle()
+            await partition.settle()
             keys = partition.keys
             for at in range(0, len(keys), CHUNK):
                 await partition.tell(keys[at : at + CHUNK])

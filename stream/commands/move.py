@@ -65,10 +65,10 @@ def _apply(file: Path, wait: float, undo_file: Path | None, *, yes: bool, as_jso
         async with Offsets(settings.kafka) as cluster:
             group = await cluster.group(plan.group)
             if group.active and wait:
-                click.echo(f"Waiting {wait:.0f} s. {_members(plan.group, group)}", err=True)
+                click.echo(f"Waiting {wait:.0f} s. {members(plan.group, group)}", err=True)
                 group = await cluster.until_inactive(plan.group, wait)
             if group.active:
-                raise Refusal(ACTIVE, _members(plan.group, group))
+                raise Refusal(ACTIVE, members(plan.group, group))
             positions = await cluster.positions(plan.group, PLANNED[plan.group])
             found = plans.drift(plan, await cluster.cluster(), positions)
             if found:
@@ -106,7 +106,8 @@ def _confirm(plan: Plan) -> None:
         raise Refusal(REFUSED, "Nothing was moved.")
 
 
-def _members(name: str, group: Group) -> str:
+def members(name: str, group: Group) -> str:
+    """Who is in a group, and how they are brought to leave it."""
     who = "; ".join(f"{member.client} on {member.host}" for member in group.members) or group.state
     return (
         f"The group {name} has members ({who}). revstream pause --stage {name.removeprefix('revstream-')} has them "

@@ -21,6 +21,16 @@ DEADLINE = 120.0
 OLD = 1_700_000_000
 
 
+def environment(brokers: str, partitions: int = PARTITIONS) -> dict[str, str]:
+    """What a command is told of the cluster."""
+    return {
+        "KAFKA_BROKERS": brokers,
+        "KAFKA_PARTITIONS": str(partitions),
+        "KAFKA_SESSION_TIMEOUT_SECONDS": "20",  # on a busy machine
+        "PATH": "",
+    }
+
+
 async def revstream(
     brokers: str, *words: str, within: float = DEADLINE, partitions: int = PARTITIONS
 ) -> tuple[int, Any, str]:
@@ -33,7 +43,7 @@ async def revstream(
         "--json",
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={"KAFKA_BROKERS": brokers, "KAFKA_PARTITIONS": str(partitions), "PATH": ""},
+        env=environment(brokers, partitions),
     )
     out, error = await asyncio.wait_for(process.communicate(), within)
     return process.returncode or 0, json.loads(out) if out else None, error.decode()

@@ -50,7 +50,7 @@ class Life:
         partition = Partition(0, log, rows, asked, stock, SETTINGS, live=live_from is not None)
         for chunk in _chunks(self.log[start:], self.rng):
             partition.fold(chunk)
-        partition.settle()
+        await partition.settle()
         await partition.tell(partition.keys)
         for chunk in _chunks(self.log[start:], self.rng):
             await partition.retell(chunk)
