@@ -43,7 +43,7 @@ class Stock:
         found = await asyncio.gather(
             *(self._one(id_, account, self._stripe.price) for id_ in unknown.prices),
             *(self._one(id_, account, self._stripe.coupon) for id_ in unknown.coupons),
-            *(self._discounts(unknown.discounts, of, account) for of in unknown.subscriptions),
+            self._discounts(unknown, account),
         )
         return {key: entry for entries in found for key, entry in entries.items()}
 
@@ -91,11 +91,12 @@ class Stock:
         self.put(key, entry)
         return {key: entry}
 
-    async def _discounts(
-        self, ids: tuple[str, ...], subscription: str, account: str | None
-    ) -> dict[str, Entry]:
+    async def _discounts(self, unknown: Unknown, account: str | None) -> dict[str, Entry]:
+        """What none of the subscriptions has, and never had, is known to be nothing."""
+        ids = unknown.discounts
         try:
-            told = {one.id: one for one in await self._stripe.discounts(subscription, account)}
+            asked = [self._stripe.discounts(of, ids, account) for of in unknown.subscriptions]
+            told = {id_: one for found in await asyncio.gather(*asked) for id_, one in found.items()}
         except Away:
             raise
         except NoAnswer as error:

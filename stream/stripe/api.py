@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -25,9 +25,9 @@ log = logging.getLogger(__name__)
 # Stripe allows 100 reads a second in live mode and 25 in a sandbox (docs.stripe.com/rate-limits).
 CONCURRENT_FETCHES = 8
 TIMEOUT_SECONDS = 10
-
-
 PAGE = 100
+# Where an invoice bears discounts: as a whole, and by line those of items.
+_BILLED = ("data.discounts", "data.lines.data.discounts")
 
 
 class NoAnswer(Exception):
@@ -141,14 +141,31 @@ class StripeApi:
                 more = _more(body).has_more and bool(listed)
         return tuple(found)
 
-    async def discounts(self, subscription: str, account: str | None = None) -> tuple[Discount, ...]:
-        """The discounts of a subscription and of its items, with their coupons' IDs and ends.
+    async def discounts(
+        self, subscription: str, wanted: Collection[str], account: str | None = None
+    ) -> dict[str, Discount]:
+        """Discounts of a subscription and of its items by ID, with their coupons' IDs and ends.
 
-        Stripe has no way to ask for one discount; what is not among these is over.
+        Stripe has no way to ask for one discount, and a subscription lists only those in force. What one took off
+        that is over its invoices tell (`discounts`, docs.stripe.com/api/invoices/object); one that is not in the
+        answer was never billed with, so it took nothing off.
         """
         told = await self.subscription(subscription, account)
-        of_items = (discount for item in told.items for discount in item.discounts)
-        return (*(_complete(discount) for discount in told.discounts), *of_items)
+        found = {one.id: one for item in told.items for one in item.discounts}
+        found |= {one.id: _complete(one) for one in told.discounts}
+        missing = set(wanted) - found.keys()
+        if not missing:
+            return found
+        page: Any = {"subscription": subscription, "limit": PAGE, "expand": list(_BILLED)}
+        more = True
+        async with self._asking(f"the invoices of {subscription}", account) as (client, options):
+            while more:
+                body = await _body(client.v1.invoices.list_async(page, options))
+                last, billed = shapes.billed_discounts(body)
+                found |= {one.id: one for one in billed if one.id in missing and one.coupon}
+                more = last is not None and _more(body).has_more and not missing <= found.keys()
+                page["starting_after"] = last
+        return found
 
     @asynccontextmanager
     async def _asking(

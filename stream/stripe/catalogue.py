@@ -34,7 +34,7 @@ class Lookup(Protocol):
         """The product that came with a price."""
 
     def discount(self, id_: str) -> Discount | None:
-        """A discount with its coupon's ID; without one when Stripe no longer has the discount."""
+        """A discount with its coupon's ID; without one when nothing was ever billed with it."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -126,18 +126,41 @@ async def test_a_subscriptions_items_are_fetched_to_the_last() -> None:
 async def test_discounts_come_with_their_coupons() -> None:
     told = {
         **fixture("subscription", "2025-03-31.basil"),
-        "discounts": [fixture("discount"), fixture("discount", "2025-09-30.clover")],
+        "discounts": [fixture("discount"), {**fixture("discount", "2025-09-30.clover"), "id": "di_3"}],
     }
     coupon = {**told["discounts"][0]["source"]["coupon"]}
     del coupon["applies_to"]
     told["discounts"][0]["source"]["coupon"] = coupon
     told["items"]["data"][0]["discounts"] = [{"id": "di_2", "source": {"type": "coupon", "coupon": "HALF"}}]
     async with stripe({"/v1/subscriptions/sub_1": lambda _: told}) as (api, _):
-        first, second, third = await api.discounts("sub_1")
+        found = await api.discounts("sub_1", {"di_2"})
+    first, second, third = (found[one["id"]] for one in (*told["discounts"], {"id": "di_2"}))
     assert isinstance(first.embedded, Coupon)
     assert first.embedded.applies_to == ()
     assert (second.coupon, second.embedded) == ("HALF", None)
     assert third == Discount("di_2", coupon="HALF")
+
+
+async def test_what_a_discount_took_off_that_is_over_is_told_by_invoices() -> None:
+    whole = fixture("subscription", "2025-03-31.basil")
+    over = {"id": "di_over", "deleted": True, "source": {"type": "coupon", "coupon": "HALF"}}
+    of_item = {"id": "di_item", "coupon": {"id": "TEAM", "percent_off": 20}}
+    invoices: list[dict[str, Any]] = [{"id": f"in_{n}", "discounts": ["di_other"]} for n in range(230)]
+    invoices[120] = {"id": "in_120", "discounts": [over], "lines": {"data": [{"discounts": [of_item]}]}}
+
+    def page(request: web.Request) -> Any:
+        assert request.query["subscription"] == "sub_1"
+        after = request.query.get("starting_after")
+        start = 0 if after is None else int(after.removeprefix("in_")) + 1
+        end = start + int(request.query["limit"])
+        return {"object": "list", "data": invoices[start:end], "has_more": end < len(invoices)}
+
+    answers: dict[str, Answer] = {"/v1/subscriptions/sub_1": lambda _: whole, "/v1/invoices": page}
+    async with stripe(answers) as (api, asked):
+        found = await api.discounts("sub_1", {"di_over", "di_item"})
+        assert (found["di_over"].coupon, found["di_item"].coupon) == ("HALF", "TEAM")
+        assert [request.path for request in asked].count("/v1/invoices") == 2, "no further than need be"
+        assert "di_never" not in await api.discounts("sub_1", {"di_never"})
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -55,10 +55,13 @@ class Stripe:
             if isinstance(thing, Subscription) and (thing.account, thing.customer) == (account, customer)
         )
 
-    async def discounts(self, subscription: str, account: str | None = None) -> tuple[shapes.Discount, ...]:
-        told = await self.subscription(subscription, account)
-        found = (self._world.things.get(key_of(account, one.id)) for one in told.discounts)
-        return tuple(shapes.discount(self._body(thing)) for thing in found if thing is not None)
+    async def discounts(
+        self, subscription: str, wanted: Collection[str], account: str | None = None
+    ) -> dict[str, shapes.Discount]:
+        await self.subscription(subscription, account)
+        found = (self._world.things.get(key_of(account, id_)) for id_ in wanted)
+        told = (shapes.discount(self._body(thing)) for thing in found if thing is not None)
+        return {one.id: one for one in told if one.subscription == subscription}
 
     async def _asked(self, id_: str, account: str | None) -> Thing:
         if self._chance.random() < self.trouble:

@@ -14,7 +14,7 @@ from stream.stripe.shapes.charges import (
     fraud_warning,
     refund,
 )
-from stream.stripe.shapes.coupons import Coupon, Discount, coupon, discount
+from stream.stripe.shapes.coupons import Coupon, Discount, billed_discounts, coupon, discount
 from stream.stripe.shapes.credit_notes import CreditNote, credit_note
 from stream.stripe.shapes.customers import Address, Customer, customer
 from stream.stripe.shapes.invoices import Invoice, InvoiceLine, invoice
@@ -63,6 +63,7 @@ __all__ = [
     "Tier",
     "TransformQuantity",
     "before",
+    "billed_discounts",
     "charge",
     "coupon",
     "credit_note",

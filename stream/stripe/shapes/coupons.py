@@ -120,7 +120,27 @@ class _Discount(msgspec.Struct):
         )
 
 
+class _Bearer(msgspec.Struct):
+    discounts: list[str | _Discount] | None = None
+
+
+class _Lines(msgspec.Struct):
+    data: list[_Bearer] = []
+
+
+class _Billed(msgspec.Struct):
+    id: str
+    discount: _Discount | None = None
+    discounts: list[str | _Discount] | None = None
+    lines: _Lines | None = None
+
+
+class _Invoices(msgspec.Struct):
+    data: list[_Billed] = []
+
+
 _coupon = msgspec.json.Decoder(_Coupon).decode
+_invoices = msgspec.json.Decoder(_Invoices).decode
 _discount = msgspec.json.Decoder(_Discount).decode
 
 
@@ -146,3 +166,11 @@ def discounts(single: _Discount | None, listed: list[str | _Discount] | None) ->
         else:  # told twice, and the one by itself is the whole one
             shaped = [alone if d.id == alone.id and d.coupon is None else d for d in shaped]
     return tuple(shaped)
+
+
+def billed_discounts(raw: msgspec.Raw | bytes) -> tuple[str | None, tuple[Discount, ...]]:
+    """A page of invoices, as `GET /v1/invoices` lists them: the last one's ID, and the discounts that they bear."""
+    page = _invoices(raw).data
+    borne = [discounts(one.discount, one.discounts) for one in page]
+    borne += [discounts(None, line.discounts) for one in page if one.lines for line in one.lines.data]
+    return page[-1].id if page else None, tuple(one for each in borne for one in each)
