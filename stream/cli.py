@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ import uvloop
 from aiokafka.errors import KafkaError
 
 from stream import stages
+from stream.commands.copy import copy
 from stream.commands.deadletters import dead_letters
 from stream.commands.offsets import offsets
 from stream.commands.pause import pause, resume
@@ -100,12 +102,16 @@ def topics() -> None:
 
 
 @topics.command()
-def create() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def create(as_json: bool) -> None:
     """Creates what is missing on the cluster of KAFKA_BROKERS; needed once before stages are run singly.
 
     Topics that exist stay as they are. `revstream up` does this by itself.
     """
-    sys.exit(_run(_create_topics()))
+    sys.exit(_run(_create_topics(as_json)))
+
+
+topics.add_command(copy)
 
 
 @main.command()
@@ -154,9 +160,14 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
         return 128 + signal.SIGINT
 
 
-async def _create_topics() -> int:
+async def _create_topics(as_json: bool) -> int:
     settings = load()
     await create_topics(settings.kafka)
+    if as_json:
+        click.echo(
+            json.dumps({"partitions": settings.kafka.partitions, "topics": [of.name for of in TOPICS]})
+        )
+        return 0
     click.echo(f"{len(TOPICS)} topics are there: {', '.join(topic.name for topic in TOPICS)}.")
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -58,6 +59,7 @@ def run(work: Callable[[Settings], Coroutine[Any, Any, int]], standing: Standing
     """Runs a command and exits with its code; what goes wrong, or how things stand after Ctrl-C, is told in one
     line."""
     standing = standing or Standing()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of each try, we of what came of it
     try:
         code = uvloop.run(work(load()))
     except Refusal as error:
