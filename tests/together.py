@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import requests
 
-from stream.stages import free_address
+from stream.listen import free_address
 from stream.stripe.signature import HEADER, sign
 
 DEADLINE = 180.0
