@@ -384,7 +384,9 @@ class FakeSalesforce:
                 for column, cell in row.items():
                     name, dot, _ = column.partition(".")
                     if dot and cell:
-                        values[f"{name}Id"] = self._parent(name, cell, name, job["object"])
+                        type_, _, relation = name.rpartition(":")  # of a parent that may be of several types
+                        parent = type_ or RELATED.get(relation, relation)
+                        values[f"{relation}Id"] = self._parent(relation, cell, parent, job["object"])
                     elif cell and column != job["field"]:
                         values[column] = {"#N/A": None, "true": True, "false": False}.get(cell, cell)
                 answer = self._save(job["object"], job["field"], row[job["field"]], values)

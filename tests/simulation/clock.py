@@ -14,8 +14,12 @@ T = TypeVar("T")
 BEGIN = 1_767_225_600.0
 
 
+# Turns of the loop at one instant, after which somebody is said to spin. A busy instant has some hundred.
+MOST_TURNS = 20_000
+
+
 class Stuck(Exception):
-    """Nothing will ever happen again, and the run is not over."""
+    """Nothing will ever happen again, or the same for ever, and the run is not over."""
 
 
 class _Jump(selectors.SelectSelector):
@@ -24,10 +28,14 @@ class _Jump(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is None:
-            raise Stuck
+            raise Stuck("nothing is left that could happen")
+        self._turns = 0 if timeout > 0.0 else self._turns + 1
+        if self._turns > MOST_TURNS:
+            raise Stuck("something spins: no time passes any more")
         self.now += max(0.0, timeout)
         return []
 
@@ -40,6 +48,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.ahead = 0.0  # by how much the clocks are wrong
         super().__init__(self._jump)
         self.set_task_factory(_owned)
+        # A process that is killed leaves failures behind that nobody waits for.
+        self.set_exception_handler(lambda loop, context: None)
 
     def time(self) -> float:
         return self._jump.now
@@ -59,6 +69,11 @@ class Process:
     def __init__(self, name: str) -> None:
         self.name = name
         self.alive = True
+        self.retired = False  # nobody starts another in its place
+        self.failure: BaseException | None = None
+        self.ended = asyncio.Event()
+        self._fuse: int | None = None  # steps left
+        self._after_commit: int | None = None
         self._tasks: dict[asyncio.Task[Any], None] = {}  # in the order in which they began
 
     def run(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -74,8 +89,42 @@ class Process:
     def kill(self) -> None:
         """Ends it where it stands."""
         self.alive = False
+        self.ended.set()
         for task in list(self._tasks):
             task.cancel()
+
+    def fail(self, error: BaseException) -> None:
+        """Its work has failed: it ends."""
+        self.failure = error
+        self.kill()
+
+    def retire(self) -> None:
+        """Ends it for good."""
+        self.retired = True
+        self.kill()
+
+    def doom(self, steps: int, *, after_commit: bool = False) -> None:
+        """It is killed where it turns to the world outside for the so-manieth time: from now, or from its next
+        commit on."""
+        if after_commit:
+            self._after_commit = steps
+        else:
+            self._fuse = steps
+
+    def committed(self) -> None:
+        """It has committed offsets."""
+        if self._after_commit is not None:
+            self._fuse, self._after_commit = self._after_commit, None
+
+    def reach(self) -> None:
+        """Where it turns to the world outside: a dead one does not get there."""
+        if self._fuse is not None:
+            self._fuse -= 1
+            if self._fuse <= 0:
+                self._fuse = None
+                self.kill()
+        if not self.alive:
+            raise asyncio.CancelledError
 
 
 def _owned(loop: asyncio.AbstractEventLoop, work: Any, **more: Any) -> asyncio.Task[Any]:
@@ -84,12 +133,6 @@ def _owned(loop: asyncio.AbstractEventLoop, work: Any, **more: Any) -> asyncio.T
     if process is not None:
         process.own(task)
     return task
-
-
-async def reach(process: Process) -> None:
-    """Where a process turns to the world outside: a dead one does not get there."""
-    if not process.alive:
-        raise asyncio.CancelledError
 
 
 async def within(seconds: float, work: Callable[[], Awaitable[Any]]) -> bool:

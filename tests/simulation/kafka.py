@@ -10,14 +10,17 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Protocol
 
 import msgspec
 from aiokafka.errors import KafkaError
 
 from stream.kafka.batches import Record
-from tests.simulation.clock import Process, reach, within
+from tests.simulation.clock import Process, within
 
+# What a send or a commit takes when the brokers are busy.
+LONG_SECONDS = 2.0
 # A member that is killed is missed after this long.
 SESSION_SECONDS = 10.0
 # One that does not give its partitions up in time is put out of the group.
@@ -74,15 +77,17 @@ class Broker:
 
     async def send(self, process: Process, records: Iterable[Record]) -> dict[Place, int]:
         """As `BatchProducer.send`: partition by partition, each as a whole."""
-        await reach(process)
+        process.reach()
         batches: dict[Place, list[Record]] = {}
         for record in records:
             batches.setdefault((record.topic, record.partition), []).append(record)
+        if not batches:
+            return {}
         await self.delay()
         last = {}
         failing = self._chance.random() < self.trouble / 4
         for place, batch in batches.items():
-            await reach(process)
+            process.reach()
             if failing and self._chance.random() < 0.5:
                 raise KafkaError("The broker does not answer.")
             for record in batch:
@@ -116,8 +121,9 @@ class Broker:
                 self.committed[group, place] = self._before[group, place]
 
     async def delay(self) -> None:
-        """Some milliseconds on the wire."""
-        await asyncio.sleep(self._chance.uniform(0.001, 0.03))
+        """Some milliseconds on the wire, and now and then a good deal more."""
+        longest = LONG_SECONDS if self._chance.random() < 0.1 else 0.03
+        await asyncio.sleep(self._chance.uniform(0.001, longest))
 
 
 class Member(Protocol):
@@ -144,6 +150,7 @@ class Group:
         self._broker = broker
         self._chance = chance
         self._turn = asyncio.Lock()
+        self._assigning: dict[Member, asyncio.Task[None]] = {}
 
     async def join(self, member: Member) -> None:
         """One more member."""
@@ -165,10 +172,20 @@ class Group:
         async with self._turn:
             await self._rebalance(self.members)
 
+    async def _revoke(self, member: Member) -> None:
+        """A consumer tells its listener of one thing after the other."""
+        if assigning := self._assigning.pop(member, None):
+            await asyncio.wait([assigning])
+        await member.revoke()
+
     async def _rebalance(self, members: list[Member], leaving: Member | None = None) -> None:
         before = [*self.members]
         results = await asyncio.gather(
-            *(within(REBALANCE_SECONDS, member.revoke) for member in before if member.process.alive)
+            *(
+                within(REBALANCE_SECONDS, partial(self._revoke, member))
+                for member in before
+                if member.process.alive
+            )
         )
         self._broker.generation[self.name] += 1
         late = [m for m, ok in zip((m for m in before if m.process.alive), results, strict=False) if not ok]
@@ -179,6 +196,6 @@ class Group:
             share = tuple(range(n, self._broker.partitions, len(self.members)))
             if member in late:
                 member.evict()
-            member.process.run(member.assign(share, generation))
+            self._assigning[member] = member.process.run(member.assign(share, generation))
         if leaving is not None and leaving.process.alive:
             leaving.evict()

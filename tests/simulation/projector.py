@@ -11,7 +11,7 @@ from typing import Any, cast
 from aiokafka.errors import KafkaError
 
 from agents.lanes import Lanes
-from agents.steps import Steps
+from agents.steps import Chunk, Steps
 from stream import topics
 from stream.kafka.batches import Record
 from stream.settings import Settings
@@ -60,7 +60,7 @@ class _Log:
 
 
 class Projector:
-    """A member of the projector's group. `failed` is told when its work fails: then it is restarted."""
+    """A member of the projector's group. `begun` and `done` count the events that it has worked on."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Projector:
         chance: random.Random,
     ) -> None:
         self.process = Process(name)
-        self.failed = asyncio.Event()
+        self.begun = self.done = 0
         self._broker = broker
         self._chance = chance
         self._tables = [Table(table) for table in topics.TABLES]
@@ -84,7 +84,7 @@ class Projector:
             self._steps.restock(record)
 
     async def _crash(self, error: BaseException) -> None:
-        self.failed.set()
+        self.process.fail(error)
 
     async def assign(self, partitions: tuple[int, ...], generation: int) -> None:
         """Recovers the tables, then reads on from what the group has committed."""
@@ -125,27 +125,30 @@ class Projector:
             await asyncio.wait(lanes)
 
     async def commit(self) -> None:
-        """What has been acknowledged, in order."""
-        offsets = {place: (offset, "") for place, offset in self._acked.items()}
-        if offsets and self.process.alive:
-            for (topic, partition), (offset, _) in offsets.items():
+        """What has been acknowledged since the last time, in order."""
+        acked, self._acked = self._acked, {}
+        if acked:
+            self.process.reach()
+            offsets = {place: (offset, "") for place, offset in acked.items()}
+            for (topic, partition), offset in acked.items():
                 if topic == topics.STRIPE_EVENTS:
                     self._broker.reached[partition] = max(offset, self._broker.reached.get(partition, 0))
             try:
                 await self._broker.commit(topics.PROJECTOR_GROUP, self._generation, offsets)
-            except KafkaError:  # Faust's worker ends then, and is started again
-                self.failed.set()
+                self.process.committed()
+            except KafkaError as error:  # Faust's worker ends then, and is started again
+                self.process.fail(error)
 
     async def _commit_now_and_then(self) -> None:
         while True:
-            await asyncio.sleep(self._chance.uniform(0.2, 1.5))
+            await asyncio.sleep(self._chance.uniform(0.05, 1.5))
             await self.commit()
 
     async def _read(self, topic: str, partition: int) -> None:
         place = (topic, partition)
         offset, _ = self._broker.position(topics.PROJECTOR_GROUP, place)
         work = {
-            topics.STRIPE_EVENTS: self._steps.project,
+            topics.STRIPE_EVENTS: self._project,
             topics.SALESFORCE_RESULTS: self._steps.learn,
             topics.STRIPE_CATALOGUE: self._steps.rename,
         }[topic]
@@ -157,6 +160,11 @@ class Projector:
                 continue
             offset = chunk[-1].offset + 1
             await self._lanes.begin(partition, work, chunk, self._done(place, offset))
+
+    async def _project(self, partition: int, chunk: Chunk) -> None:
+        self.begun += len(chunk)
+        await self._steps.project(partition, chunk)
+        self.done += len(chunk)
 
     def _done(self, place: Place, offset: int) -> Any:
         generation = self._generation

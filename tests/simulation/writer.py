@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from stream import topics
 from stream.kafka.batches import Record
+from stream.records import Write
 from stream.salesforce.bulk import read_metadata
 from stream.salesforce.dispatcher import Dispatcher
 from stream.salesforce.lanes import Pace
+from stream.salesforce.port import RowAnswer
 from stream.settings import Settings
 from tests.fakes.salesforce import FakeSalesforce
-from tests.simulation.clock import Process, reach
+from tests.simulation.clock import Process
 from tests.simulation.kafka import Broker
 
 PACE = Pace(away=(0.5, 5.0), quota=(1.0, 10.0), configuration=(5.0, 20.0), row=(0.2, 2.0), poll=(0.2, 1.0))
@@ -31,20 +33,30 @@ class _Sink:
 
     async def commit(self, offsets: Mapping[int, tuple[int, str]]) -> bool:
         writer = self._writer
-        await reach(writer.process)
+        writer.process.reach()
         told = {(topics.SALESFORCE_WRITES, partition): at for partition, at in offsets.items()}
-        return await writer.broker.commit(topics.WRITER_GROUP, writer.generation, told)
+        done = await writer.broker.commit(topics.WRITER_GROUP, writer.generation, told)
+        writer.process.committed()
+        return done
 
     def behind(self) -> int:
         return 0
 
 
 class Port:
-    """Salesforce as one process reaches it: calls of a dead one do not get there."""
+    """Salesforce as one process reaches it: calls of a dead one do not get there. `sent` sees what is written."""
 
-    def __init__(self, process: Process, salesforce: FakeSalesforce) -> None:
+    def __init__(
+        self, process: Process, salesforce: FakeSalesforce, sent: Callable[[Sequence[Write]], None]
+    ) -> None:
         self._process = process
         self._salesforce = salesforce
+        self._sent = sent
+
+    async def upsert(self, object_: str, field: str, writes: Sequence[Write]) -> list[RowAnswer]:
+        self._process.reach()
+        self._sent(writes)
+        return await self._salesforce.upsert(object_, field, writes)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._salesforce, name)
@@ -52,38 +64,47 @@ class Port:
             return found
 
         async def call(*arguments: Any, **more: Any) -> Any:
-            await reach(self._process)
+            self._process.reach()
             return await found(*arguments, **more)
 
         return call
 
 
 class Writer:
-    """A member of the writer's group. `failed` is set when its work fails: then it is restarted."""
+    """A member of the writer's group. `stale` are writes that it has sent after a newer one of the record."""
 
     def __init__(
         self, name: str, broker: Broker, salesforce: FakeSalesforce, settings: Settings, chance: random.Random
     ) -> None:
         self.process = Process(name)
-        self.failed = asyncio.Event()
+        self.stale: list[str] = []
+        self._newest: dict[str, int] = {}
         self.broker = broker
         self.generation = -1
         self._chance = chance
         loop = asyncio.get_running_loop()
-        port: Any = Port(self.process, salesforce)
+        port: Any = Port(self.process, salesforce, self._sent)
         self._dispatcher = Dispatcher(port, _Sink(self), settings, PACE, loop.time)
         self._loops: list[asyncio.Task[Any]] = []
         self.process.run(self._run())
 
+    def _sent(self, writes: Sequence[Write]) -> None:
+        for write in writes:
+            newest = self._newest.setdefault(write.key, write.version)
+            if write.version < newest:
+                self.stale.append(f"{write.key} of {write.version} after that of {newest}")
+            self._newest[write.key] = max(newest, write.version)
+
     async def _run(self) -> None:
         try:
             await self._dispatcher.run()
-        except Exception:  # outcomes cannot be told: the process ends, and is started again
-            self.failed.set()
+        except Exception as error:  # outcomes cannot be told: the process ends, and is started again
+            self.process.fail(error)
 
     async def assign(self, partitions: tuple[int, ...], generation: int) -> None:
         """Gets partitions, with the Bulk jobs that their metadata tells of."""
         self.generation = generation
+        self._newest.clear()  # what was not committed comes again, the old before the new
         self._dispatcher.expect(partitions)
         places = {partition: (topics.SALESFORCE_WRITES, partition) for partition in partitions}
         at = {

@@ -7,8 +7,10 @@ from collections import Counter
 
 import msgspec
 
+from stream.records import Reference, Write
 from stream.salesforce.bulk import Kept, metadata, read_metadata
 from stream.salesforce.errors import Kind, RequestError
+from stream.settings import CUSTOMER_ID_FIELD, STRIPE_ID_FIELD
 from tests.fakes.desk import Desk, MemoryLog, at_work, settings
 from tests.fakes.salesforce import FakeSalesforce, no_answer
 from tests.fakes.writes import account, contact
@@ -41,6 +43,22 @@ async def test_a_backlog_goes_by_one_job_per_object_parents_first() -> None:
     assert {metadata for _, metadata in desk.log.committed.values()} == {""}
     ids = fake.by_external_id("Account")
     assert all(r.salesforce_id == ids[r.external_id]["Id"] for r in desk.log.results if r.object == "Account")
+
+
+async def test_a_parent_that_may_be_of_several_types_goes_by_a_job_too() -> None:
+    fake = FakeSalesforce()
+    parents = {"What": Reference("Account", CUSTOMER_ID_FIELD, "cus_1")}
+    event = account("cus_1").events[0]
+    tasks = [
+        Write("Task", STRIPE_ID_FIELD, f"in_{n}", "cus_1", 1, {"Status": "Completed"}, (event,), parents)
+        for n in range(20)
+    ]
+    async with at_work(fake, config=BULK) as desk:
+        desk.put(account("cus_1"), *tasks)
+        await desk.done()
+    (customer,) = fake.records["Account"].values()
+    assert [job["object"] for job in fake.jobs.values()] == ["Task"]
+    assert {row["WhatId"] for row in fake.records["Task"].values()} == {customer["Id"]}
 
 
 async def test_the_job_is_kept_before_salesforce_is_told_to_begin() -> None:
