@@ -438,6 +438,16 @@ CUSTOMER_ID_FIELD = "Stripe_Customer_Id__c"
 STRIPE_ID_FIELD = "Stripe_Id__c"
 
 
+class _File(TomlConfigSettingsSource):
+    """The file. What it maps takes the place of the default of that object, and leaves those of the others."""
+
+    def __call__(self) -> dict[str, Any]:
+        told = super().__call__()
+        if isinstance(own := told.get("mapping"), dict):
+            told = {**told, "mapping": {**DEFAULT_MAPPING, **own}}
+        return told
+
+
 class _Environment(PydanticBaseSettingsSource):
     """`SECTION_FIELD` and `SECTION_FIELD_FILE`; nothing else of the environment is looked at, so that what
     an orchestrator puts there (`GATEWAY_PORT=tcp://…`) cannot be taken for a setting."""
@@ -499,7 +509,7 @@ class Settings(BaseSettings):
         return (
             kwargs.get("init_settings") or args[0],
             _Environment(settings_cls),
-            TomlConfigSettingsSource(settings_cls, Path(toml)),
+            _File(settings_cls, Path(toml)),
         )
 
     def fields_of(self, object_: str) -> dict[str, str]:

@@ -31,7 +31,16 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
     assert settings.kafka.brokers == ["a:1", "b:2"]
     assert settings.kafka.partitions == 3
     assert settings.fields_of("Account") == {"Name": "name"}
-    assert settings.fields_of("Contact") == {}
+
+
+def test_a_mapping_of_ones_own_takes_the_place_of_its_object_alone(tmp_path: Path) -> None:
+    own = '[mapping.Account]\nName = "name"\n[mapping.Invoice__c]\nName = "number"\n[mapping.Task]\n'
+    (tmp_path / "revstream.toml").write_text(own)
+    mapping = load().mapping
+    assert mapping["Account"] == {"Name": "name"}
+    assert mapping["Invoice__c"] == {"Name": "number"}
+    assert mapping["Task"] == {}
+    assert mapping["Contact"] == DEFAULT_MAPPING["Contact"]
 
 
 def test_secrets_come_from_files_and_are_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
