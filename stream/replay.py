@@ -23,6 +23,11 @@ class Chosen(msgspec.Struct, frozen=True):
     until: int | None = None
     events: frozenset[str] | None = None
 
+    @property
+    def narrow(self) -> bool:
+        """Whether of a customer's events some are left out that others of the same time are not."""
+        return any(one is not None for one in (self.event, self.type, self.until, self.events))
+
     def takes(self, key: bytes | None, headers: dict[str, bytes], timestamp: int) -> bool:
         """Whether an event passes. One that is itself a replay does not: its original is there, too."""
         return (

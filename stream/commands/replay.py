@@ -93,13 +93,14 @@ def replay(
             events = replays.of_letters(open_) if of_letters else None
             chosen = Chosen(customer, event, type_, _ms(until), events)
             progress = Progress(chosen, await ranges(kafka, topics.STRIPE_EVENTS, _ms(since)))
-        types, keys, found = await _count(kafka, progress)
+        types, keys, ids = await _count(kafka, progress)
         if open_:
-            progress.letters = replays.replayed(open_, found)
+            progress.letters = replays.replayed(open_, ids)
         total = types.total()
         chunks = min(total, settings.kafka.partitions * ceil(total / BATCH))
+        counted = {"events": total, "seen": total, "chunks": chunks}
         cost = estimate(
-            await footprint.load(settings, keys, _ms(since), events=total, seen=total, chunks=chunks),
+            await footprint.load(settings, keys, chosen=ids if progress.chosen.narrow else None, **counted),
             bulk_from=settings.writer.bulk_from_rows,
             concurrency=settings.salesforce.concurrency,
             share=settings.salesforce.budget_share,
@@ -144,18 +145,17 @@ def _standing(progress: Progress, total: int, target: Path) -> str:
 
 
 async def _count(kafka: Kafka, progress: Progress) -> tuple[Counter[str], set[bytes], frozenset[str]]:
-    """Events by type, the customers that they are of, and the IDs of those that dead letters came of."""
+    """Events by type, the customers that they are of, and their IDs."""
     types: Counter[str] = Counter()
     keys: set[bytes] = set()
-    found = set()
+    ids = set()
     async for record in scan(kafka, topics.STRIPE_EVENTS, progress.left):
         headers = dict(record.headers)
         if progress.chosen.takes(record.key, headers, record.timestamp):
             types[headers.get("type", b"").decode(errors="replace")] += 1
             keys.add(record.key or b"")
-            if progress.chosen.events is not None:
-                found.add(headers["id"].decode())
-    return types, keys, frozenset(found)
+            ids.add(headers.get("id", b"").decode(errors="replace"))
+    return types, keys, frozenset(ids)
 
 
 async def _send(kafka: Kafka, progress: Progress, total: int, target: Path, standing: Standing) -> None:

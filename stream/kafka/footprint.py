@@ -22,6 +22,7 @@ async def load(
     settings: Settings,
     customers: Collection[bytes],
     since: int | None = None,
+    chosen: Collection[str] | None = None,
     *,
     events: int,
     seen: int,
@@ -30,12 +31,14 @@ async def load(
     """What a replay of `events` events will write, of which `seen` were looked at: they are of these customers and
     of the time `since` (epoch milliseconds) or later, and the projector reads them in so many chunks at most.
 
-    A record counts when its latest write came of an event since then. Writes are kept for 7 days: a customer
+    A record counts when its latest write came of an event since then; when events are `chosen` by their IDs, when
+    any of its writes came of one of them. Writes are kept for 7 days: a customer
     without any is taken for an average one, and where no customer has one, for one with a record of each object.
     Raises KafkaError, OffsetsError.
     """
     names = {key.decode(errors="replace") for key in customers}
     latest: dict[str, tuple[str, int | None, bool]] = {}
+    named = set()
     held = await ranges(settings.kafka, SALESFORCE_WRITES)
     each = SAMPLE // max(1, len(held))
     tails = {partition: (max(first, end - each), end) for partition, (first, end) in held.items()}
@@ -48,6 +51,10 @@ async def load(
             newest = max((event.received_at for event in write.events), default=None)
             asked = bool(write.owner or write.if_empty or write.closing)
             latest[write.key] = (write.account, newest, asked)
+            if chosen is not None and any(event.id in chosen for event in write.events):
+                named.add(write.key)
+    if chosen is not None:
+        latest = {key: latest[key] for key in named}
     rows: Counter[str] = Counter()
     looked_up = set()
     for key, (_, newest, asked) in latest.items():

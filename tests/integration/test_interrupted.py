@@ -28,6 +28,8 @@ COMMANDS = {
     ("pause", *REASON): "give it again",
     ("resume",): "give it again",
     ("topics", "create"): "Nothing is lost",
+    ("topics", "copy", "--from", "KAFKA"): "Nothing was copied.",
+    ("rebuild", "--dry-run"): "Nothing",
 }
 
 
@@ -73,7 +75,8 @@ async def test_while_kafka_does_not_answer(words: tuple[str, ...]) -> None:
 
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        process = await begun(f"127.0.0.1:{port}", *words)
+        brokers = f"127.0.0.1:{port}"
+        process = await begun(brokers, *(word.replace("KAFKA", brokers) for word in words))
         await asyncio.wait_for(asked.wait(), DEADLINE)
         last = await interrupted(process)
     assert last.startswith("revstream: Stopped. ")
