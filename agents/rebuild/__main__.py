@@ -59,6 +59,7 @@ class Sum(msgspec.Struct):
     new: Counter[str] = msgspec.field(default_factory=Counter)
     changed: Counter[str] = msgspec.field(default_factory=Counter)
     untold: list[str] = []
+    departed: list[str] = []
     differences: list[Difference] = []
 
     def add(self, partition: Partition, limit: int) -> None:
@@ -72,6 +73,7 @@ class Sum(msgspec.Struct):
         self.new += Counter(one.after.object for one in found if one.before is None)
         self.changed += Counter(one.after.object for one in found if one.before is not None)
         self.untold += partition.untold
+        self.departed += partition.departed
         self.differences += found[: limit - len(self.differences)]
 
 
@@ -184,6 +186,11 @@ def _say(told: Sum, *, as_json: bool) -> None:
     if told.untold:
         click.echo(
             f"\n{len(told.untold)} records that nothing tells of any more stay: {' '.join(told.untold[:20])}"
+        )
+    if told.departed:
+        click.echo(
+            f"\n{len(told.departed)} customers have left, as it comes out now. Nothing is closed for them "
+            f"before Stripe was asked: revstream replay --customer does that. {' '.join(told.departed[:20])}"
         )
     click.echo("\nNothing is changed." if told.dry else f"\n{total} records are sent, and the rows changed.")
 

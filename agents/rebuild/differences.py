@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from agents.churn import MEMBER
 from stream.records import Write
 
 
@@ -35,26 +36,29 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 def content(write: Write | None) -> dict[str, Any]:
-    """What a write asks Salesforce for: fields, parents by their external IDs, and what is to be closed. Versions
-    and events only say where it comes from, and a match and an owner only how a new record begins."""
+    """What a write asks Salesforce for: fields, and parents by their external IDs. Versions and events only say
+    where it comes from, and a match and an owner only how a new record begins."""
     if write is None:
         return {}
     told: dict[str, Any] = dict(write.fields)
-    told |= {name: parent.external_id for name, parent in write.parents.items()}
-    if write.closing is not None:
-        told["(closing)"] = msgspec.to_builtins(write.closing)
-    return told
+    return told | {name: parent.external_id for name, parent in write.parents.items()}
 
 
 class Differences:
     """The records of one partition, each as the newest write tells it: of one version the last. `asked` are the
-    newest that were asked for, by key; nothing older is put over them."""
+    newest that were asked for, by key; nothing older is put over them.
+
+    What cannot be taken back is not begun: to close people's Opportunities and to join a Campaign waits for
+    Stripe's own list of the customer's subscriptions. `departed` are the customers, by their routing keys, who
+    would have had it.
+    """
 
     def __init__(self, asked: dict[str, Write]) -> None:
         self._asked = asked
         self._told: dict[str, int] = {}
         self._before: set[str] = set()
         self.found: dict[str, Difference] = {}
+        self.departed: set[str] = set()
 
     def compare(self, after: Iterable[Write], before: Iterable[Write] | None) -> None:
         """Takes in what follows from the new rows. `before` is what follows from the old ones; None where these are
@@ -70,7 +74,12 @@ class Differences:
             last = self._asked.get(key) or known.get(key)
             if last is None and before is None:
                 continue
-            if last is None or (last.version <= write.version and content(last) != content(write)):
+            if write.closing is not None and (last is None or last.closing != write.closing):
+                self.departed.add(write.account)
+                write = msgspec.structs.replace(write, closing=None)
+            if last is None and write.object == MEMBER:
+                self.departed.add(write.account)
+            elif last is None or (last.version <= write.version and content(last) != content(write)):
                 self.found[key] = Difference(write, last)
 
     @property

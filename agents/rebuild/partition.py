@@ -199,6 +199,11 @@ class Partition:
         return list(self._differences.found.values())
 
     @property
+    def departed(self) -> list[str]:
+        """Customers who have left, as far as the log tells, and of whom that was not asked for before."""
+        return sorted(self._differences.departed)
+
+    @property
     def untold(self) -> list[str]:
         """Records that were asked for and that nothing tells of any more. Revstream deletes none."""
         return [] if self._live else self._differences.untold
