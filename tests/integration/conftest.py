@@ -29,8 +29,8 @@ def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 @pytest.fixture(autouse=True)
 def left_by_aiokafka(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Collects sockets of Kafka clients that were stopped while they connected: else a later test, which has nothing
-    to do with them, is warned of. This ends after the test's event loop, which knows them until then."""
+    """Collects sockets of Kafka clients that were stopped while they connected: else a later test, which has
+    nothing to do with them, is warned of. This ends after the test's event loop, which knows them until then."""
     yield
     if "broker" in request.fixturenames:
         with warnings.catch_warnings():
