@@ -22,7 +22,7 @@ from stream.kafka import progress
 from stream.kafka.batches import BatchProducer
 from stream.kafka.chunks import Chunk, ChunkSchema, chunks
 from stream.kafka.client import options
-from stream.kafka.rows import Rows
+from stream.kafka.rows import ROCKSDB, Rows
 from stream.kafka.scan import ranges, scan
 from stream.kafka.worker import faust_app
 from stream.settings import Settings
@@ -77,10 +77,14 @@ class Projector:
 
     def _table(self, name: str, decode: Callable[[bytes | None], Any]) -> Rows:
         """A table of raw bytes. An undecodable changelog record stops the worker; stock Faust drops it."""
-        partitions = self.settings.kafka.partitions
-        return Rows(
-            self.app.Table(name, key_type=bytes, value_type=bytes, partitions=partitions), check=decode
+        table = self.app.Table(
+            name,
+            key_type=bytes,
+            value_type=bytes,
+            partitions=self.settings.kafka.partitions,
+            options=ROCKSDB if self.settings.projector.table_store == "rocksdb" else None,
         )
+        return Rows(table, check=decode)
 
     def _agent(self, topic: str, work: Callable[[int, Chunk], Awaitable[None]]) -> None:
         async def agent(stream: faust.Stream) -> None:

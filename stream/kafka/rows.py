@@ -16,6 +16,14 @@ import rocksdict
 from aiokafka import ConsumerRecord
 from faust.stores import memory, rocksdb
 
+# Of each table and partition, of which a projector may own dozens. By default each may hold three times 64 MB in
+# memory before it writes, and cache 2 GB.
+ROCKSDB = {
+    "write_buffer_size": 8 * 1024 * 1024,
+    "max_write_buffer_number": 2,
+    "block_cache_size": 16 * 1024 * 1024,
+}
+
 
 class ChangelogError(Exception):
     """A table's changelog holds a record that cannot be read; going on would lose that customer's state."""
