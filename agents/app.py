@@ -90,6 +90,7 @@ class Projector:
         async def agent(stream: faust.Stream) -> None:
             async for partition, chunk, done in chunks(stream):
                 await self._recalled.wait()  # Faust's recovery may be done before
+                self._steps.own(partition, self.app.consumer_generation_id)
                 await self._lanes.begin(partition, work, chunk, done)
 
         self.app.agent(self.app.topic(topic, schema=ChunkSchema()), name=topic)(agent)

@@ -22,6 +22,7 @@ from agents.events import State
 from agents.stock import Stock, account_of
 from agents.strays import Owners
 from stream import deadletter, metrics, records, topics
+from stream.kafka import epochs
 from stream.kafka.batches import Record, partition_of
 from stream.settings import Settings
 from stream.stripe import catalogue
@@ -58,8 +59,14 @@ class Table(Protocol):
     def items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """All rows of a partition, as they are now."""
 
-    def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None:
-        """Writes rows that the changelog has up to an offset."""
+    def epoch(self, partition: int) -> int:
+        """The newest epoch that its changelog is known to have been written in."""
+
+    def overwritten(self, partition: int) -> Collection[bytes]:
+        """The rows that the changelog has otherwise in the end, since a former owner wrote too late."""
+
+    def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int, epoch: int) -> None:
+        """Writes rows that the changelog has up to an offset, written in an epoch of ours."""
 
     def count(self) -> int | None:
         """How many rows there are, if it is known."""
@@ -76,6 +83,8 @@ class Steps:
         self, settings: Settings, log: Log, stripe: StripeApi, mapping: Table, subscriptions: Table
     ) -> None:
         self.until: Mapping[int, int] = {}
+        self._generation = 0
+        self._epochs: dict[int, int] = {}
         self._settings = settings
         self._log = log
         self._stripe = stripe
@@ -83,6 +92,17 @@ class Steps:
         self._owners = Owners(stripe)
         self._mapping = mapping
         self._subscriptions = subscriptions
+
+    def own(self, partition: int, generation: int) -> None:
+        """Takes a partition on, recovered, in a generation of the group; again and again does no harm.
+
+        A group that was deleted counts its generations from 1 again, and epochs may not.
+        """
+        if generation != self._generation:
+            self._generation, self._epochs = generation, {}
+        if partition not in self._epochs:
+            last = max(self._mapping.epoch(partition), self._subscriptions.epoch(partition))
+            self._epochs[partition] = max(generation, last + 1)
 
     # Stripe's events
 
@@ -287,15 +307,23 @@ class Steps:
         )
 
     def _changes(self, partition: int, folded: projector.Folded) -> list[Record]:
-        """One changelog record per table and customer whose row is not what the table holds."""
+        """One changelog record per table and customer whose row is not what the table holds, or not what the
+        changelog has in the end."""
         changes = []
+        marks = (epochs.mark(self._epochs.get(partition, 0)),)
         for key, state in folded.states.items():
             for table, value in (
                 (self._mapping, customer_mapping.encode(state.mapping)),
                 (self._subscriptions, subscriptions.encode(state.subscriptions)),
             ):
                 if value != (table.get(partition, key) or b"{}"):
-                    changes.append(Record(topics.changelog(table.name), partition, key, value))
+                    changes.append(Record(topics.changelog(table.name), partition, key, value, marks))
+        told = {(change.topic, change.key) for change in changes}
+        for table in (self._mapping, self._subscriptions):
+            name = topics.changelog(table.name)
+            for key in table.overwritten(partition):
+                if (name, key) not in told and (held := table.get(partition, key)) is not None:
+                    changes.append(Record(name, partition, key, held, marks))
         return changes
 
     def _keep(self, partition: int, changes: Iterable[Record], sent: Mapping[tuple[str, int], int]) -> None:
@@ -305,7 +333,7 @@ class Steps:
             rows = {change.key: change.value for change in changes if change.topic == name and change.key}
             if not rows:
                 continue
-            table.put(partition, rows, sent[name, partition])
+            table.put(partition, rows, sent[name, partition], self._epochs.get(partition, 0))
             metrics.CHANGELOG_RECORDS.labels(table.name).inc(len(rows))
             if (count := table.count()) is not None:
                 metrics.TABLE_KEYS.labels(table.name).set(count)

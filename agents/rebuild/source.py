@@ -10,6 +10,7 @@ import msgspec
 from agents.rebuild.partition import EMPTY, UNREADABLE, Log, Partition, Row
 from agents.stock import Stock
 from stream import topics
+from stream.kafka.epochs import Epochs
 from stream.kafka.offsets import Offsets, OffsetsError
 from stream.kafka.plan import Position
 from stream.kafka.progress import reached
@@ -70,7 +71,10 @@ class Source:
     async def _rows(self, number: int) -> dict[bytes, Row]:
         held: dict[bytes, Row] = {}
         for place, table in enumerate(topics.TABLES):
+            epochs = Epochs()
             async for record in self._all((await self._positions(topics.changelog(table)))[number]):
+                if epochs.late(number, record.offset, record.headers):
+                    continue
                 row = list(held.get(record.key, EMPTY))
                 row[place] = _readable(table, record.value)
                 held[record.key] = (row[0], row[1])

@@ -7,7 +7,7 @@ up to which the table then is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import faust
@@ -16,6 +16,8 @@ import rocksdict
 from aiokafka import ConsumerRecord
 from faust.stores import memory, rocksdb
 
+from stream.kafka.epochs import Epochs, mark
+
 # Of each table and partition, of which a projector may own dozens. By default each may hold three times 64 MB in
 # memory before it writes, and cache 2 GB.
 ROCKSDB = {
@@ -23,6 +25,9 @@ ROCKSDB = {
     "max_write_buffer_number": 2,
     "block_cache_size": 16 * 1024 * 1024,
 }
+
+# Beside Faust's key of the offset.
+_EPOCH_KEY = b"__revstream\0epoch__"
 
 
 class ChangelogError(Exception):
@@ -36,6 +41,8 @@ class Rows:
     def __init__(self, table: faust.Table, check: Callable[[bytes | None], object]) -> None:
         self._table = table
         self._check = check
+        self._epochs = Epochs()
+        self._overwritten: dict[int, set[bytes]] = {}
         table.app.tables.recovery.restores[table.changelog_topic_name] = self.restore
 
     @property
@@ -58,15 +65,31 @@ class Rows:
         store = self._table.data
         if isinstance(store, rocksdb.Store):
             for key, value in store._db_for_partition(partition).items():
-                if key != store.offset_key:
+                if key not in (store.offset_key, _EPOCH_KEY):
                     yield key, value
         else:
             for key, at in list(store._key_partition.items()):
                 if at == partition and (value := store.data.get(key)) is not None:
                     yield key, value
 
-    def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None:
-        """Writes rows that the changelog has up to an offset: all of them or, after a crash, none."""
+    def epoch(self, partition: int) -> int:
+        """The newest epoch that a partition's changelog is known to have been written in."""
+        self._remember(partition)
+        return self._epochs.newest(partition)
+
+    def overwritten(self, partition: int) -> Collection[bytes]:
+        """The rows over which a former owner wrote in the changelog, too late. Unless they are written there again,
+        compaction keeps what that one wrote."""
+        return self._overwritten.get(partition, ())
+
+    def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int, epoch: int) -> None:
+        """Writes rows that the changelog has up to an offset, written in an epoch of ours: all of them or, after a
+        crash, none."""
+        self._epochs.late(partition, offset, (mark(epoch),))
+        self._overwritten.get(partition, set()).difference_update(rows)
+        self._put(partition, rows, offset)
+
+    def _put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None:
         store = self._table.data
         if isinstance(store, rocksdb.Store):
             batch = rocksdict.WriteBatch(raw_mode=True)
@@ -76,6 +99,7 @@ class Rows:
                 else:
                     batch.put(key, value)
             batch.put(store.offset_key, str(offset).encode())
+            batch.put(_EPOCH_KEY, str(self._epochs.at(partition, offset + 1)).encode())
             store._db_for_partition(partition).write(batch)
         else:
             store.data.update(rows)
@@ -83,8 +107,15 @@ class Rows:
             store._key_partition.update(dict.fromkeys(rows, partition))
 
     def restore(self, partition: int, records: Sequence[ConsumerRecord]) -> None:
-        """Takes the table's own records back from its changelog, in their order. Raises ChangelogError."""
+        """Takes the table's own records back from its changelog, in their order, but for those of former owners who
+        came too late. Raises ChangelogError."""
+        self._remember(partition)
+        rows: dict[bytes, bytes | None] = {}
+        late = self._overwritten.setdefault(partition, set())
         for record in records:
+            if self._epochs.late(partition, record.offset, record.headers):
+                late.add(record.key)
+                continue
             try:
                 self._check(record.value)
             except msgspec.DecodeError as error:
@@ -92,7 +123,17 @@ class Rows:
                     f"The changelog of {self.name} cannot be read at partition {partition}, offset "
                     f"{record.offset}: {error}. Restore that record, or rebuild the table from the events."
                 ) from None
-        self.put(partition, {record.key: record.value for record in records}, records[-1].offset)
+            rows[record.key] = record.value
+            late.discard(record.key)
+        self._put(partition, rows, records[-1].offset)
+
+    def _remember(self, partition: int) -> None:
+        """Takes the epoch back that the files of a partition are of, which go on where their last record was."""
+        store = self._table.data
+        if isinstance(store, rocksdb.Store):
+            db = store._db_for_partition(partition)
+            if (epoch := db.get(_EPOCH_KEY)) and (offset := db.get(store.offset_key)):
+                self._epochs.late(partition, int(offset), (mark(int(epoch)),))
 
     def count(self) -> int | None:
         """How many rows there are; None where they would have to be counted one by one."""

@@ -17,6 +17,7 @@ from faust.types import TP
 from stream.kafka import chunks as module
 from stream.kafka.batches import BatchProducer, Record
 from stream.kafka.chunks import ChunkSchema, chunks
+from stream.kafka.epochs import mark
 from stream.kafka.rows import Rows
 from stream.kafka.worker import WorkerError, faust_app, run
 from stream.settings import Kafka
@@ -81,10 +82,15 @@ async def ready(worker: Worker) -> AsyncIterator[Worker]:
         await asyncio.wait_for(running, DEADLINE)
 
 
-async def send(brokers: str, records: Sequence[tuple[int, bytes, bytes | None]]) -> None:
+async def send(
+    brokers: str, records: Sequence[tuple[int, bytes, bytes | None]], epoch: int | None = None
+) -> None:
+    marks = () if epoch is None else (mark(epoch),)
     producer = BatchProducer({"bootstrap_servers": brokers})
     await producer.start()
-    await producer.send(Record(changelog(TABLE), partition, key, value) for partition, key, value in records)
+    await producer.send(
+        Record(changelog(TABLE), partition, key, value, marks) for partition, key, value in records
+    )
     await producer.stop()
 
 
@@ -142,7 +148,7 @@ async def test_a_full_disk_stops_the_worker_and_the_next_one_reads_it_all(
     def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(full.rows, "put", fail)
+    monkeypatch.setattr(full.rows, "_put", fail)
     with pytest.raises(WorkerError, match="No space left"):
         async with ready(full):
             pass
@@ -155,12 +161,30 @@ async def test_what_a_former_owner_writes_once_streams_flow_undoes_nothing(
 ) -> None:
     await send(topics, [(0, b"1", b"old")])
     async with ready(Worker(topics, tmp_path, "memory")) as worker:
-        worker.rows.put(0, {b"1": b"new"}, 5)
+        worker.rows.put(0, {b"1": b"new"}, 5, 1)
         place = TP(changelog(TABLE), 0)
         late: Callable[..., ConsumerRecord] = ConsumerRecord
         record = late(place.topic, 0, 9, 0, 0, b"1", b"late", None, 1, 4, ())
         worker.app.tables.recovery.take(place, [record])
         assert worker.rows.get(0, b"1") == b"new"
+
+
+@pytest.mark.parametrize("store", ["memory", "rocksdb"])
+async def test_what_a_former_owner_wrote_late_is_left_out_and_named(
+    topics: str, tmp_path: Path, store: str
+) -> None:
+    await send(topics, [(0, b"1", b"first"), (1, b"11", b"first")], 7)
+    await send(topics, [(0, b"1", b"new"), (0, b"2", b"new")], 8)
+    async with ready(Worker(topics, tmp_path, store)) as worker:
+        assert worker.rows.epoch(0) == 8
+        assert worker.rows.epoch(1) == 7
+    await send(topics, [(0, b"1", b"late"), (1, b"11", b"second")], 7)
+    async with ready(Worker(topics, tmp_path, store)) as worker:
+        assert worker.held() == last([(0, b"1", b"new"), (0, b"2", b"new"), (1, b"11", b"second")])
+        assert [set(worker.rows.overwritten(partition)) for partition in range(2)] == [{b"1"}, set()]
+        worker.rows.put(0, {b"1": b"new"}, 3, 9)
+        assert not worker.rows.overwritten(0)
+        assert worker.rows.epoch(0) == 9
 
 
 async def test_what_comes_between_seek_and_flow_is_not_lost(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 from aiokafka.errors import KafkaError
@@ -14,6 +14,7 @@ from agents.lanes import Lanes
 from agents.steps import Chunk, Steps
 from stream import topics
 from stream.kafka.batches import Record
+from stream.kafka.epochs import Epochs, mark
 from stream.settings import Settings
 from stream.stripe.api import StripeApi
 from tests.simulation.clock import Process, within
@@ -29,6 +30,8 @@ class Table:
     def __init__(self, name: str) -> None:
         self.name = name
         self.rows: dict[int, dict[bytes, bytes]] = defaultdict(dict)
+        self._epochs = Epochs()
+        self._overwritten: dict[int, set[bytes]] = defaultdict(set)
 
     def get(self, partition: int, key: bytes) -> bytes | None:
         return self.rows[partition].get(key)
@@ -36,7 +39,15 @@ class Table:
     def items(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         yield from list(self.rows[partition].items())
 
-    def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int) -> None:
+    def epoch(self, partition: int) -> int:
+        return self._epochs.newest(partition)
+
+    def overwritten(self, partition: int) -> Collection[bytes]:
+        return self._overwritten[partition]
+
+    def put(self, partition: int, rows: Mapping[bytes, bytes | None], offset: int, epoch: int) -> None:
+        self._epochs.late(partition, offset, (mark(epoch),))
+        self._overwritten[partition] -= rows.keys()
         self.rows[partition].update({key: value for key, value in rows.items() if value is not None})
 
     def count(self) -> int | None:
@@ -46,8 +57,11 @@ class Table:
         """From the changelog, as Faust does it."""
         self.rows[partition] = {}
         for record in broker.logs[topics.changelog(self.name), partition]:
-            if record.key is not None and record.value is not None:
+            if record.key and self._epochs.late(partition, record.offset, record.headers):
+                self._overwritten[partition].add(record.key)
+            elif record.key is not None and record.value is not None:
                 self.rows[partition][record.key] = record.value
+                self._overwritten[partition].discard(record.key)
 
 
 class _Log:
@@ -159,6 +173,7 @@ class Projector:
                 await asyncio.sleep(self._chance.uniform(0.01, 0.3))
                 continue
             offset = chunk[-1].offset + 1
+            self._steps.own(partition, self._generation)
             await self._lanes.begin(partition, work, chunk, self._done(place, offset))
 
     async def _project(self, partition: int, chunk: Chunk) -> None:
