@@ -13,10 +13,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import faust
 from aiokafka import ConsumerRecord
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.producer import ProducerBuffer
 from faust.types import TP
@@ -186,8 +188,16 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         self._done.clear()
 
     async def perform_seek(self) -> None:
+        """aiokafka's seek leaves a partition where it is that has nothing committed yet. What was read of it and is
+        forgotten here would never come again, and so nothing of it would ever be committed."""
         self._forget()
         await super().perform_seek()
+        never = [
+            tp for tp in self.assignment() if not self._committed_offset[tp] and not self._is_changelog_tp(tp)
+        ]
+        if never:
+            with suppress(IllegalStateError):  # a rebalance came between, and seeks anew
+                await self._thread.seek_to_beginning(*map(driver.ensure_aiokafka_TP, never))
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await super().on_partitions_revoked(revoked)

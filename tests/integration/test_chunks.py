@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -210,9 +209,31 @@ async def test_an_acknowledgement_from_before_a_rebalance_commits_nothing(
     held[0]()
     await worker.app.consumer.commit()
     assert await committed(topics) == -1
-    worker.running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await worker.running
+    await until(lambda: len(held) == 2)  # it comes again
+    held[1]()
+    await worker.end()
+    assert await committed(topics) == 3
+
+
+async def test_a_seek_brings_back_what_was_read_before_anything_was_committed(
+    topics: str, tmp_path: Path
+) -> None:
+    read: list[int] = []
+    held: list[Callable[[], None]] = []
+
+    async def hold(partition: int, chunk: Chunk, done: Callable[[], None]) -> None:
+        read.extend(record.offset for record in chunk)
+        held.append(done)
+
+    await produce(topics, range(3))
+    worker = Worker(topics, tmp_path, hold)
+    await until(lambda: len(read) == 3)
+    await worker.app.consumer.perform_seek()  # what every rebalance does
+    await until(lambda: len(read) == 6)
+    assert read == [0, 1, 2, 0, 1, 2]
+    for done in held:
+        done()
+    await worker.end()
 
 
 async def test_faust_serves_nothing_and_makes_no_topic(topics: str, tmp_path: Path) -> None:
