@@ -94,8 +94,10 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         self.assigned = False
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        await self._source.commit()
-        self._source.desk.progress.forget(tp.partition for tp in revoked)
+        try:
+            await self._source.commit()
+        finally:  # aiokafka goes on after a failure; with partitions that are gone no commit would pass any more
+            self._source.desk.progress.forget(tp.partition for tp in revoked)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self.assigned = True

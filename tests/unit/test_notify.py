@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.notify import routes
 from stream.notify.digest import Minute, pack
+from stream.notify.notifier import Desk, _Listener
 from stream.notify.outlet import Outlet, pause
 from stream.notify.port import Item, Parcel, Why
 from stream.notify.progress import Progress
 from stream.notify.templates import FACTS, OURS, Templates
 from stream.records import Notice
-from stream.settings import Notify, SettingError
+from stream.settings import Notify, SettingError, Settings
 from tests.fakes.channel import FakeChannel
 from tests.fakes.notices import notice, parcel
 
@@ -403,3 +406,18 @@ def test_pauses_grow_and_have_an_end() -> None:
     assert pause(1, 7) == 7
     assert pause(1, 3600) == 60
     assert pause(1, 0) == 0
+
+
+async def test_partitions_that_go_are_forgotten_though_kafka_does_not_take_the_last_commit() -> None:
+    class Away:
+        def __init__(self) -> None:
+            self.desk = Desk(Settings(), ())
+
+        async def commit(self) -> None:
+            raise KafkaError("The coordinator does not answer.")
+
+    source = Away()
+    source.desk.progress.begin(3, 7)
+    with pytest.raises(KafkaError):
+        await _Listener(source).on_partitions_revoked([TopicPartition("revstream.notices", 3)])  # type: ignore[arg-type]
+    assert source.desk.progress.commits() == {}
