@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from stream import topics
 from stream.kafka.lag import GROUPS, LagWatch
 from stream.sandbox import expected, history, report
 from stream.sandbox.expected.customers import Record
@@ -21,7 +20,6 @@ from stream.sandbox.stripe.world import World
 from tests.chaos.group import Group
 
 SETTLE_SECONDS = 600.0
-_READ = {**GROUPS, topics.NOTIFIER_GROUP: (topics.NOTICES,)}
 _ID = re.compile(r"#(.+?)#")
 
 
@@ -69,8 +67,7 @@ async def settled(group: Group, seconds: float = SETTLE_SECONDS) -> None:
     try:
         while quiet < 2:  # twice in a row: what one group commits may be new to another
             left = {
-                name: sum(behind for behind, _ in (await watch.measure(name, *read)).values())
-                for name, read in _READ.items()
+                name: sum(behind for behind, _ in (await watch.measure(name)).values()) for name in GROUPS
             }
             quiet = quiet + 1 if not any(left.values()) else 0
             if time.monotonic() > deadline:
