@@ -120,7 +120,10 @@ class Writer:
         for loop in self._loops:
             loop.cancel()
         self._loops.clear()
-        await self._dispatcher.give_up()
+        try:
+            await self._dispatcher.give_up()
+        except Exception as error:
+            self._dispatcher.fail(error)
 
     def evict(self) -> None:
         """It is out of the group: what it commits is refused."""
