@@ -118,7 +118,9 @@ def changelog_write_lost() -> Planted:
         kept = []
         for change in changes(self, partition, folded):
             if change.topic == topics.changelog(self._subscriptions.name):
-                self._subscriptions.put(partition, {change.key or b"": change.value}, 0)
+                self._subscriptions.put(
+                    partition, {change.key or b"": change.value}, 0, self._subscriptions.epoch(partition)
+                )
             else:
                 kept.append(change)
         return kept
