@@ -96,7 +96,7 @@ async def play(demo: Demo) -> int:
         before = await seed(http, org.url, world)
         delivery = await _deliver(console, demo, world, addresses.gateway)
         kafka = Kafka(**{**settings.kafka.model_dump(), "brokers": [addresses.kafka]})
-        await _settled(kafka)
+        await settled(kafka)
         told = {"Slack": slack.texts, "mail": mail.whole}
         found = await report.judge(http, org.url, kafka, world, delivery, before)
         found["told"] = report.told(world, told, supervisor.restarts["notifier"])
@@ -156,7 +156,7 @@ async def _deliver(console: Console, demo: Demo, world: World, gateway: str) -> 
         )
 
 
-async def _settled(kafka: Kafka) -> None:
+async def settled(kafka: Kafka) -> None:
     """Waits until all groups have committed all there is. Raises TimeoutError that says how much is left
     when that has not become less for some time."""
     watch = LagWatch(kafka)

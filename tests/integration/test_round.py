@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from stream.sandbox.demo import _settled
+from stream.sandbox.demo import settled
 from stream.settings import Kafka
 from tests.integration.test_offsets import committed, revstream
 
@@ -67,7 +67,7 @@ class Running:
 
     async def rest(self) -> None:
         """Waits until all that was read is told."""
-        await _settled(Kafka(brokers=[self.kafka]))
+        await settled(Kafka(brokers=[self.kafka]))
 
 
 @asynccontextmanager
@@ -83,7 +83,7 @@ async def demo(state: Path) -> AsyncIterator[Running]:
     said = ""
     reading: asyncio.Task[bytes] | None = None
     try:
-        async with asyncio.timeout(DEADLINE), aiohttp.ClientSession() as http:
+        async with asyncio.timeout(DEADLINE):
             while "goes on" not in said:
                 line = (await process.stderr.readline()).decode()
                 assert line, said
@@ -91,8 +91,9 @@ async def demo(state: Path) -> AsyncIterator[Running]:
             report: dict[str, Any] = {}
             while "lost" not in report:  # the local Salesforce tells its address before
                 report = json.loads(await process.stdout.readline())
-            assert report["lost"] == 0
-            reading = asyncio.create_task(process.stderr.read())
+        assert report["lost"] == 0
+        reading = asyncio.create_task(process.stderr.read())
+        async with aiohttp.ClientSession() as http:
             yield Running(said, http)
     finally:
         if process.returncode is None:
