@@ -6,8 +6,10 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -19,6 +21,8 @@ Stage = Callable[[Settings, asyncio.Event], Awaitable[None]]
 
 FAILED = 1
 MISCONFIGURED = 2
+# Longer than the supervisor waits before it kills, shorter than the 30 s that Kubernetes and systemd units often give.
+STOP_SECONDS = 25.0
 
 
 class _JsonLines(logging.Formatter):
@@ -71,6 +75,23 @@ def main(stage: Stage) -> int:
 
 async def _until_told(stage: Stage, settings: Settings) -> None:
     stop = asyncio.Event()
+
+    def told() -> None:
+        stop.set()
+        last = threading.Timer(STOP_SECONDS, _give_up)
+        last.daemon = True
+        last.start()
+
     for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        asyncio.get_running_loop().add_signal_handler(name, told)
     await stage(settings, stop)
+
+
+def _give_up() -> None:
+    """Ends a stage that does not stop: a Kafka client may wait for ever for a Kafka that is gone, also while it is
+    closed. It is a thread of its own that ends it, since the loop may be what stands still."""
+    logging.getLogger(__name__).critical(
+        "It did not stop within %.0f s of being told to, and ends now. What was not committed is done again.",
+        STOP_SECONDS,
+    )
+    os._exit(FAILED)
