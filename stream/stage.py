@@ -21,7 +21,7 @@ Stage = Callable[[Settings, asyncio.Event], Awaitable[None]]
 
 FAILED = 1
 MISCONFIGURED = 2
-# Longer than the supervisor waits before it kills, shorter than the 30 s that Kubernetes and systemd units often give.
+# Longer than the supervisor waits before it kills, shorter than the 30 s of grace that Kubernetes gives.
 STOP_SECONDS = 25.0
 
 
