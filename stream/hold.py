@@ -30,14 +30,16 @@ def holdable(name: str, work: Stage) -> Stage:
         async with ControlReader(settings.kafka) as control:
             following = asyncio.create_task(control.run())
             try:
-                if not await _let_in(name, settings, control, stop):
+                if not await _let_in(name, settings, control, stop, following):
                     return
                 leave = asyncio.Event()
-                watching = asyncio.create_task(_watch(name, control, stop, leave))
+                watching = asyncio.create_task(_watch(name, control, stop, leave, following))
                 try:
                     await work(settings, leave)
                 finally:
                     watching.cancel()
+                if following.done():  # orders are not heard any more: the process is to start again
+                    following.result()
             finally:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
@@ -48,8 +50,10 @@ def holdable(name: str, work: Stage) -> Stage:
     return stage
 
 
-async def _let_in(name: str, settings: Settings, control: ControlReader, stop: asyncio.Event) -> bool:
-    """Waits while the stage is held. False when it is told to stop first."""
+async def _let_in(
+    name: str, settings: Settings, control: ControlReader, stop: asyncio.Event, following: asyncio.Task[None]
+) -> bool:
+    """Waits while the stage is held. False when it is told to stop first. Raises what ends `following`."""
     if name not in control.orders.held:
         return True
     log.warning("An operator holds the %s out of its group: %s", name, control.orders.held[name])
@@ -59,24 +63,32 @@ async def _let_in(name: str, settings: Settings, control: ControlReader, stop: a
         stack.push_async_callback(server.stop)
         await server.start()
         while name in control.orders.held and not stop.is_set():
-            await _next(control, stop)
+            await _next(control, stop, following)
+            if following.done():
+                following.result()
     return not stop.is_set()
 
 
-async def _watch(name: str, control: ControlReader, stop: asyncio.Event, leave: asyncio.Event) -> None:
-    """Sets `leave` when the stage is to stop, or is held."""
-    while name not in control.orders.held and not stop.is_set():
-        await _next(control, stop)
-    if not stop.is_set():
+async def _watch(
+    name: str,
+    control: ControlReader,
+    stop: asyncio.Event,
+    leave: asyncio.Event,
+    following: asyncio.Task[None],
+) -> None:
+    """Sets `leave` when the stage is to stop, is held, or would not hear that it is."""
+    while name not in control.orders.held and not stop.is_set() and not following.done():
+        await _next(control, stop, following)
+    if name in control.orders.held and not stop.is_set():
         log.warning("An operator holds the %s: it leaves its group.", name)
     leave.set()
 
 
-async def _next(control: ControlReader, stop: asyncio.Event) -> None:
-    """Until an order comes or goes, or it is time to stop."""
+async def _next(control: ControlReader, stop: asyncio.Event, following: asyncio.Task[None]) -> None:
+    """Until an order comes or goes, none is heard any more, or it is time to stop."""
     waits = [asyncio.create_task(control.changed.wait()), asyncio.create_task(stop.wait())]
     try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([*waits, following], return_when=asyncio.FIRST_COMPLETED)
     finally:
         for wait in waits:
             wait.cancel()
