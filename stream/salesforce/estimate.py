@@ -2,6 +2,7 @@
 
 How many calls it takes depends on how the writer's windows fall, which nobody knows beforehand: so the least and
 the most are told. At least everything goes in one window; at most each chunk of the projector has one of its own.
+Records that are set aside are counted with the others, so a few calls fewer may do.
 """
 
 from __future__ import annotations

