@@ -22,7 +22,7 @@ MIXTURE = Mixture(ambiguous=0.0)
 
 
 # The lives take 100 days and are played in minutes, and Stripe's API tells how they ended. Later versions name
-# discounts by ID alone, and one that was removed before the end could not be asked for any more, unlike in life.
+# discounts by ID alone, and one that was removed before any invoice bore it cannot be asked for by then.
 VERSIONS = ("2020-08-27", "2024-09-30.acacia")
 
 
