@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from agents.events import family
 from agents.projector import CATALOGUE
 from stream import topics
+from stream.notify.port import Item
 from stream.records import REPLAY, EventRef, decode_notice, decode_result, decode_write
 from stream.sandbox import expected
-from stream.sandbox.expected import money
+from stream.sandbox.expected import money, notices
 from stream.sandbox.expected.customers import KEY
 from stream.sandbox.expected.opportunities import two_decimals
 from stream.sandbox.stripe.book import StripeEvent
+from tests.simulation.notifier import words
 
 if TYPE_CHECKING:
     from tests.simulation.run import Run
@@ -97,11 +99,23 @@ def _of_processes(run: Run) -> Iterator[str]:
 
 
 def _of_notices(run: Run) -> Iterator[str]:
-    """A replay mutes nothing that was not told before."""
-    told = set()
+    """What is told is what the simulator's truth says, each thing once; a replay mutes nothing that is new. What
+    nobody was told of was refused by the channel, or a process ended between its mark and the sending."""
+    first: dict[str, Item] = {}
     for record in run.all(topics.NOTICES):
         notice = decode_notice(record.value or b"")
         if REPLAY not in record.headers:
-            told.add(notice.id)
-        elif notice.id not in told:
+            first.setdefault(notice.id, Item(notice, record.partition, record.offset))
+        elif notice.id not in first:
             yield f"notice {notice.id} is muted and was not told before"
+    told = Counter(run.people.heard)
+    marked = {(record.key or b"").decode().rpartition(":")[0] for record in run.all(topics.NOTICES_SENT)}
+    ended = any(not one.process.alive for one in run.ever_notifiers)
+    for id_ in first:
+        if told[id_] > 1:
+            yield f"notice {id_} is told {told[id_]} times"
+        if not told[id_] and not (id_ in marked and (ended or id_ in run.people.refused)):
+            yield f"notice {id_} is not told"
+    missing, more = notices.compare(notices.notices(run.world), [words(item) for item in first.values()])
+    yield from (f"there is no notice of {notice}" for notice in missing)
+    yield from (f"a notice {line}" for line in more)

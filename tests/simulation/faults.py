@@ -1,4 +1,4 @@
-"""What goes wrong in a run: seventeen ways, each at once or for a while. All are over before the check."""
+"""What goes wrong in a run: twenty-one ways, each at once or for a while. All are over before the check."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ async def crash_writer(run: Run) -> None:
     _crash(run, run.writers)
 
 
+async def crash_notifier(run: Run) -> None:
+    _crash(run, run.notifiers)
+
+
 def _crash(run: Run, group: Group) -> None:
     if member := run.one(group):
         if run.chance.random() < 0.5:
@@ -45,12 +49,20 @@ async def another_writer(run: Run) -> None:
     run.later(run.start_writer())
 
 
+async def another_notifier(run: Run) -> None:
+    run.later(run.start_notifier())
+
+
 async def one_projector_less(run: Run) -> None:
     await _one_less(run, run.projectors)
 
 
 async def one_writer_less(run: Run) -> None:
     await _one_less(run, run.writers)
+
+
+async def one_notifier_less(run: Run) -> None:
+    await _one_less(run, run.notifiers)
 
 
 async def _one_less(run: Run, group: Group) -> None:
@@ -60,12 +72,12 @@ async def _one_less(run: Run, group: Group) -> None:
 
 
 async def rebalance(run: Run) -> None:
-    await run.chance.choice((run.projectors, run.writers)).shake()
+    await run.chance.choice((run.projectors, run.writers, run.notifiers)).shake()
 
 
 async def lost_commits(run: Run) -> None:
     """A group is set up anew from an older copy of what it has committed."""
-    group = run.chance.choice((run.projectors, run.writers))
+    group = run.chance.choice((run.projectors, run.writers, run.notifiers))
     run.broker.lose_commits(group.name)
     await group.shake()
 
@@ -127,6 +139,11 @@ async def slow_salesforce(run: Run) -> None:
     _until(run, lambda: setattr(run.salesforce, "before", None))
 
 
+async def channel_troubled(run: Run) -> None:
+    run.people.trouble = 0.5
+    _until(run, lambda: setattr(run.people, "trouble", 0.0))
+
+
 async def clock_step(run: Run) -> None:
     """The machines' clocks are set, up to two hours back or ahead."""
     loop = asyncio.get_running_loop()
@@ -138,8 +155,10 @@ LIMIT = 100_000
 
 # Crashes stand twice: they may come between any two steps, so there is more of them to see.
 FAULTS: tuple[Fault, ...] = (
-    crash_projector, crash_projector, crash_writer, crash_writer, another_projector, another_writer,
-    one_projector_less, one_writer_less, rebalance, lost_commits, offset_reset, kafka_troubled, stripe_away,
+    crash_projector, crash_projector, crash_writer, crash_writer, crash_notifier, crash_notifier,
+    another_projector, another_writer, another_notifier,
+    one_projector_less, one_writer_less, one_notifier_less,
+    rebalance, lost_commits, offset_reset, kafka_troubled, stripe_away, channel_troubled,
     no_answer_before_applying, no_answer_after_applying, locked_rows, quota_spent, slow_salesforce, clock_step,
 )  # fmt: skip
 
@@ -154,7 +173,7 @@ def _until(run: Run, over: Callable[[], None]) -> None:
 
 def mend(run: Run) -> None:
     """Ends all that is still going wrong."""
-    run.broker.trouble = run.stripe.trouble = 0.0
+    run.broker.trouble = run.stripe.trouble = run.people.trouble = 0.0
     run.salesforce.before = None
     run.salesforce.limit = LIMIT
     run.salesforce.faults.clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -36,6 +37,7 @@ class Stored(msgspec.Struct, frozen=True):
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
+    timestamp: int = 0
 
 
 Place = tuple[str, int]
@@ -53,6 +55,7 @@ class Broker:
         self.reached: dict[int, int] = {}
         self.generation: dict[str, int] = defaultdict(int)
         self._news: dict[Place, asyncio.Event] = defaultdict(asyncio.Event)
+        self._of_topic: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._chance = chance
         self._before: dict[tuple[str, Place], tuple[int, str]] = {}
 
@@ -62,11 +65,12 @@ class Broker:
 
     def append(self, record: Record) -> int:
         """Keeps a record; gives its offset."""
-        log = self.logs[record.topic, record.partition]
-        log.append(
-            Stored(record.topic, record.partition, len(log), record.key, record.value, tuple(record.headers))
-        )
-        self._news[record.topic, record.partition].set()
+        place = (record.topic, record.partition)
+        log = self.logs[place]
+        at = record.timestamp or int(time.time() * 1000)
+        log.append(Stored(*place, len(log), record.key, record.value, tuple(record.headers), at))
+        self._news[place].set()
+        self._of_topic[record.topic].set()
         return len(log) - 1
 
     async def beyond(self, place: Place, offset: int) -> None:
@@ -74,6 +78,15 @@ class Broker:
         while self.end(place) <= offset:
             self._news[place].clear()
             await self._news[place].wait()
+
+    async def news(self, topic: str, seconds: float) -> None:
+        """Until a record comes to a topic, or some time has passed."""
+        self._of_topic[topic].clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._of_topic[topic].wait()
+        except TimeoutError:
+            return
 
     async def send(self, process: Process, records: Iterable[Record]) -> dict[Place, int]:
         """As `BatchProducer.send`: partition by partition, each as a whole."""

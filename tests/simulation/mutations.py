@@ -13,6 +13,9 @@ from agents.lanes import Lanes
 from agents.steps import Steps
 from stream import topics
 from stream.kafka.batches import Record
+from stream.notify import marks
+from stream.notify.outlet import Outlet
+from stream.notify.port import Parcel
 from stream.salesforce import window
 from stream.salesforce.errors import RequestError
 from stream.salesforce.outbox import Outbox
@@ -186,18 +189,35 @@ def strays_are_dropped() -> Planted:
     return patch.object(Steps, "_route", route)
 
 
+def mark_after_sending() -> Planted:
+    """What is told is marked when it has been told."""
+
+    async def deliver(self: Outlet, parcel: Parcel) -> None:
+        untold = tuple(
+            item for item in parcel.items if marks.key(item, parcel.channel) not in self._claims._first
+        )
+        if untold:
+            await self._tell(Parcel(parcel.channel, parcel.address, untold))
+        await self._claims.claim(parcel)
+        for item in parcel.items:
+            self._done(item, self.channel.name)
+
+    return patch.object(Outlet, "_deliver", deliver)
+
+
 # Each with the seeds, from 0 on, within which the checker has to find it.
 MUTATIONS: Mapping[Callable[[], Planted], int] = {
-    ack_before_emit: 100,
-    ties_are_dropped: 100,
+    ack_before_emit: 200,
+    ties_are_dropped: 20,
     flush_skipped: 100,
-    deduplication_suppresses_emission: 100,
+    deduplication_suppresses_emission: 20,
     commit_past_a_waiting_row: 100,
-    older_over_newer: 100,
-    changelog_write_lost: 100,
+    older_over_newer: 50,
+    changelog_write_lost: 50,
     retry_drops_a_row: 100,
-    replay_sets_the_state_back: 100,
+    replay_sets_the_state_back: 20,
     no_answer_taken_for_success: 100,
-    two_chunks_at_once: 100,
+    two_chunks_at_once: 20,
     strays_are_dropped: 100,
+    mark_after_sending: 100,
 }

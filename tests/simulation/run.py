@@ -26,6 +26,7 @@ from tests.simulation.checker import check
 from tests.simulation.clock import Stuck, VirtualLoop
 from tests.simulation.faults import FAULTS, LIMIT, Fault, mend
 from tests.simulation.kafka import Broker, Group, Stored
+from tests.simulation.notifier import Notifier, People, following
 from tests.simulation.projector import SOURCES, Projector
 from tests.simulation.stripe import Stripe
 from tests.simulation.writer import Writer
@@ -49,14 +50,18 @@ class Run:
         self.faults = _plan(random.Random(f"faults/{seed}"))
         bulk = self.chance.choice((6, 2000))
         self.settings = Settings(
-            kafka={"partitions": PARTITIONS},
+            kafka={"partitions": PARTITIONS, "brokers": ["simulated:9092"]},
             writer={"bulk_from_rows": bulk, "linger_seconds": 0.1, "attempts": 8},
+            notify={"per_minute": self.chance.choice((3, 1000))},
         )  # type: ignore[arg-type]
         self.broker = Broker(self.chance, PARTITIONS)
         self.stripe = Stripe(self.world, self.chance)
         self.salesforce = FakeSalesforce(seed, LIMIT)
         self.projectors = Group(self.broker, topics.PROJECTOR_GROUP, self.chance)
         self.writers = Group(self.broker, topics.WRITER_GROUP, self.chance)
+        self.notifiers = Group(self.broker, topics.NOTIFIER_GROUP, self.chance)
+        self.people = People(self.chance)
+        self.ever_notifiers: list[Notifier] = []
         self.ever_projectors: list[Projector] = []
         self.ever_writers: list[Writer] = []
         self.crashes: list[str] = []
@@ -69,6 +74,7 @@ class Run:
         self._seed_salesforce()
         await self.start_projector()
         await self.start_writer()
+        await self.start_notifier()
         webhooks = asyncio.create_task(self._webhooks())
         loop = asyncio.get_running_loop()
         for at, fault in self.faults:
@@ -115,6 +121,17 @@ class Run:
         self.later(self._watch(self.writers, member, self.start_writer))
         await self.writers.join(member)
 
+    async def start_notifier(self) -> None:
+        """One more of them."""
+
+        async def join(member: Notifier) -> None:
+            await self.notifiers.join(member)
+
+        name = f"notifier {len(self.ever_notifiers) + 1}"
+        member = Notifier(name, self.broker, self.people, self.settings, join)
+        self.ever_notifiers.append(member)
+        self.later(self._watch(self.notifiers, member, self.start_notifier))
+
     async def _watch(self, group: Group, member: Any, start: Callable[[], Awaitable[None]]) -> None:
         """The supervisor: instead of a process that has ended it starts another."""
         process = member.process
@@ -145,7 +162,7 @@ class Run:
     # The end
 
     async def _rest(self) -> None:
-        """Until both groups have committed all that there is, for a while."""
+        """Until all groups have committed all that there is, for a while."""
         loop = asyncio.get_running_loop()
         deadline, quiet = loop.time() + REST_WITHIN, 0
         while quiet < 10 and not self.crashes:
@@ -159,6 +176,7 @@ class Run:
         for group, of in (
             (topics.PROJECTOR_GROUP, SOURCES),
             (topics.WRITER_GROUP, (topics.SALESFORCE_WRITES,)),
+            (topics.NOTIFIER_GROUP, (topics.NOTICES,)),
         ):
             for topic in of:
                 for partition in range(PARTITIONS):
@@ -184,7 +202,7 @@ class Run:
         found = hashlib.sha256()
         for place in sorted(self.broker.logs):
             found.update(repr(self.broker.logs[place]).encode())
-        found.update(repr(self.salesforce.sent).encode())
+        found.update(repr((self.salesforce.sent, self.people.heard)).encode())
         return found.hexdigest()
 
     @property
@@ -229,7 +247,7 @@ def simulate(seed: int, quiet: int = logging.CRITICAL) -> Run:
     asyncio.set_event_loop(loop)
     run = Run(seed)
     try:
-        with patch("time.monotonic", loop.time), patch("time.time", loop.wall):
+        with patch("time.monotonic", loop.time), patch("time.time", loop.wall), following(run.broker):
             loop.run_until_complete(run.play())
     except Exception as error:
         told = error if isinstance(error, Wrong) else repr(error)
