@@ -51,6 +51,8 @@ def log_to_stderr(settings: Settings) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for ours in ("stream", "agents", "tables"):
         logging.getLogger(ours).setLevel(settings.revstream.log_level)
+    for faust in ("stream.kafka.chunks", "stream.kafka.recovery"):  # named by our modules, written by Faust's
+        logging.getLogger(faust).setLevel(logging.WARNING)
 
 
 def main(stage: Stage) -> int:
