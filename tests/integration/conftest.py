@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from stream.kafka.broker import Broker
 from stream.kafka.client import create_topics
+from stream.kafka.lag import GROUPS
 from stream.settings import Kafka
 
 PARTITIONS = 4
+DEADLINE = 120.0
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +44,7 @@ def left_by_aiokafka(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest_asyncio.fixture
 async def broker(shared_broker: Broker) -> AsyncIterator[Broker]:
     """A broker that answers and has no topics; the test may stop it, and start it again."""
+    await answered(shared_broker.address)
     yield shared_broker
     if shared_broker.pid is None:
         shared_broker.start()
@@ -58,6 +62,25 @@ async def topics(kafka: str) -> str:
     """All of Revstream's topics, empty, with PARTITIONS partitions; gives the broker's address."""
     await create_topics(Kafka(brokers=[kafka], partitions=PARTITIONS))
     return kafka
+
+
+async def answered(brokers: str) -> None:
+    """Waits until Kafka answers about our groups: the first to ask has it make a topic, and is put off."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=brokers)
+    await admin.start()
+    try:
+        async with asyncio.timeout(DEADLINE):
+            for group in GROUPS:
+                while True:
+                    try:
+                        await admin.list_consumer_group_offsets(group)
+                        break
+                    except KafkaError as error:
+                        if not error.retriable:
+                            raise
+                        await asyncio.sleep(0.02)
+    finally:
+        await admin.close()
 
 
 async def delete_topics(brokers: str) -> None:
