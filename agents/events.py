@@ -6,7 +6,8 @@ reason, without being parsed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ import msgspec
 
 from stream.records import EventRef
 from stream.stripe import shapes
+from stream.stripe.shapes import Discount
 from tables import customer_mapping, payments, subscriptions
 from tables.customer_mapping import CustomerMapping, Waiting
 from tables.subscriptions import Subscriptions
@@ -93,10 +95,22 @@ def read(ref: EventRef, record: Record) -> Event:
     """The event of a record, of a type that has a family. Raises Undecodable."""
     name = family(ref.type) or ""
     parse = FAMILIES[name].parse
-    try:
+    with _as_documented():
         raw, previous = shapes.event_data(record.value or b"")
         before = parse(shapes.before(raw, previous)) if previous else None
         return Event(ref, name, parse(raw), before, record)
+
+
+def read_discount(record: Record) -> Discount:
+    """The discount that an event is about. Raises Undecodable."""
+    with _as_documented():
+        return shapes.discount(shapes.event_data(record.value or b"")[0])
+
+
+@contextmanager
+def _as_documented() -> Iterator[None]:
+    try:
+        yield
     except (msgspec.DecodeError, TypeError) as error:
         raise Undecodable(f"The event's object is not as Stripe documents it: {error}.") from None
 

@@ -28,6 +28,7 @@ from agents.events import (
     keep,
     kept,
     read,
+    read_discount,
     reference,
 )
 from agents.pricing import Unknown, Unpriceable
@@ -35,7 +36,9 @@ from agents.strays import is_stray
 from agents.touched import Refusal, Touched, Wanted, Workflow
 from stream.records import Notice, RowError, Write
 from stream.settings import Settings
+from stream.stripe import catalogue
 from stream.stripe.catalogue import Lookup
+from stream.stripe.shapes import Discount
 
 # In the order in which their records depend on each other.
 WORKFLOWS: tuple[Workflow, ...] = (
@@ -50,6 +53,10 @@ WORKFLOWS: tuple[Workflow, ...] = (
 
 # Event types that begin with these are about what is sold, not about a customer.
 CATALOGUE = frozenset({"price", "product", "coupon"})
+
+# These tell a discount in full. A subscription names its discounts by ID, and of one that is over Stripe may tell
+# no more.
+DISCOUNT = "customer.discount"
 
 # A customer that Stripe tells nothing of keeps so many events; with more of them, something else is wrong.
 MAX_WAITING = 200
@@ -66,13 +73,15 @@ class Refused(msgspec.Struct, frozen=True):
 class Folded(msgspec.Struct):
     """What a chunk came to. `outcomes` counts events by (outcome, reason), the labels of the metric.
 
-    `strays` are events that lie under no customer; `renewed` are the IDs of prices, products and coupons that
-    changed, by account. `counted` says as what a folded record, by offset, stands in `outcomes` as applied.
+    `strays` are events that lie under no customer; `discounts` are those that events told of, by catalogue key;
+    `renewed` are the IDs of prices, products and coupons that changed, by account. `counted` says as what a
+    folded record, by offset, stands in `outcomes` as applied.
     """
 
     states: dict[bytes, State] = {}
     touched: dict[bytes, list[Event]] = {}
     strays: list[Event] = []
+    discounts: dict[str, Discount] = {}
     renewed: dict[str | None, set[str]] = {}
     refused: list[Refused] = []
     outcomes: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
@@ -144,6 +153,13 @@ def fold_chunk(records: Sequence[Record], load: Callable[[bytes], State]) -> Fol
             if ref.type.partition(".")[0] in CATALOGUE:
                 account, _, id_ = record.key.decode().rpartition("/")
                 folded.renewed.setdefault(account or None, set()).add(id_)
+                folded.outcomes["applied", "catalogue"] += 1
+                continue
+            if ref.type.rpartition(".")[0] == DISCOUNT:
+                discount = read_discount(record)
+                if discount.id and discount.coupon:
+                    account = record.key.decode().rpartition("/")[0]
+                    folded.discounts[catalogue.key(discount.id, account or None)] = discount
                 folded.outcomes["applied", "catalogue"] += 1
                 continue
             if family(ref.type) is None:

@@ -185,8 +185,8 @@ class Steps:
         return rerouted
 
     async def _renew(self, folded: projector.Folded) -> dict[str, Entry]:
-        """Fetches again what of the held catalogue has changed."""
-        renewed: dict[str, Entry] = {}
+        """Takes discounts on as they are told, and fetches again what of the held catalogue has changed."""
+        renewed = self._stock.tell(folded.discounts)
         for account, ids in folded.renewed.items():
             renewed |= await patiently(partial(self._stock.refresh, sorted(ids), account))
         return renewed

@@ -14,6 +14,9 @@ from stream.stripe.api import Away, NoAnswer, StripeApi
 from stream.stripe.catalogue import Entries, Entry
 from stream.stripe.shapes import Coupon, Discount, Price, Product
 
+# Discounts that events told of: what is asked of one comes soon after.
+MOST_TOLD = 10_000
+
 
 class Stock:
     """The entries of all accounts, in memory. `fetch` gets what is missing; what it got is to be kept by the
@@ -25,6 +28,7 @@ class Stock:
         # Why something could not be had. It is tried again after a start.
         self._refused: dict[str, str] = {}
         self._flights: dict[str, asyncio.Future[Entry]] = {}
+        self._told: dict[str, Discount] = {}
 
     def put(self, key: str, entry: Entry) -> None:
         """Takes on what the topic holds, unless something newer is held."""
@@ -36,6 +40,20 @@ class Stock:
     def lookup(self, key: str) -> Shelf:
         """The catalogue of the account that a routing key belongs to."""
         return Shelf(self._entries, self._refused, account_of(key))
+
+    def tell(self, discounts: Mapping[str, Discount]) -> dict[str, Entry]:
+        """Takes on, by key, what events tell of discounts: it has to do where Stripe tells of them no more. The
+        answer has those that were taken for nothing until now."""
+        better = {}
+        for key, discount in discounts.items():
+            self._told.pop(key, None)
+            self._told[key] = discount
+            known = self._entries.get(key)
+            if known is not None and known.discount is None:
+                better[key] = self._entries[key] = Entry(known.fetched_at, discount=discount)
+        while len(self._told) > MOST_TOLD:
+            del self._told[next(iter(self._told))]
+        return better
 
     async def fetch(self, unknown: Unknown, account: str | None) -> dict[str, Entry]:
         """Gets what is missing, by key; what someone else is just getting comes with them. Raises Away when
@@ -92,7 +110,7 @@ class Stock:
         return {key: entry}
 
     async def _discounts(self, unknown: Unknown, account: str | None) -> dict[str, Entry]:
-        """What none of the subscriptions has, and never had, is known to be nothing."""
+        """What none of the subscriptions has, was never billed with, and no event told of, is taken for nothing."""
         ids = unknown.discounts
         try:
             asked = [self._stripe.discounts(of, ids, account) for of in unknown.subscriptions]
@@ -102,7 +120,8 @@ class Stock:
         except NoAnswer as error:
             self._refused |= {catalogue.key(id_, account): str(error) for id_ in ids}
             return {}
-        found = {catalogue.key(id_, account): Entry(0, discount=told.get(id_)) for id_ in ids}
+        keys = {catalogue.key(id_, account): id_ for id_ in ids}
+        found = {key: Entry(0, discount=told.get(id_) or self._told.get(key)) for key, id_ in keys.items()}
         for key, entry in found.items():
             self.put(key, entry)
         return found

@@ -107,6 +107,23 @@ def test_a_change_of_the_catalogue_touches_no_customer() -> None:
     assert folded.outcomes == {("applied", "catalogue"): 2}
 
 
+def test_an_event_of_a_discount_tells_of_it_and_touches_no_customer() -> None:
+    source = {"type": "coupon", "coupon": "HALF"}
+    told = {"id": "di_1", "object": "discount", "customer": "cus_1", "source": source}
+    old = {"object": "discount", "customer": "cus_1", "coupon": {"id": "HALF", "percent_off": 50}}
+    folded = fold_chunk(
+        [
+            record("customer.discount.created", told, key="acct_1/cus_1"),
+            record("customer.discount.deleted", old, offset=1),
+            record("customer.discount.deleted", {"id": 7}, offset=2),
+        ],
+        lambda _: State(),
+    )
+    assert {key: one.coupon for key, one in folded.discounts.items()} == {"acct_1/di_1": "HALF"}
+    assert not folded.touched
+    assert dict(folded.outcomes) == {("applied", "catalogue"): 2, ("dead-lettered", "undecodable"): 1}
+
+
 def test_other_types_are_ignored_without_being_parsed() -> None:
     junk = msgspec.structs.replace(record("payout.paid", {}), value=b"{")
     assert fold_chunk([junk], Table().load).outcomes == {("ignored", "no_workflow"): 1}

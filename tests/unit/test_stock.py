@@ -82,6 +82,25 @@ async def test_what_is_missing_is_fetched_into_its_accounts_catalogue(api: Api, 
     assert stock.lookup("cus_1").price("price_1") is None, "another account's"
 
 
+async def test_a_discount_that_was_never_billed_with_is_as_an_event_told(stock: Stock, api: Api) -> None:
+    told = {"acct_1/di_2": Discount("di_2", coupon="HALF"), "acct_1/di_1": Discount("di_1", coupon="OTHER")}
+    assert stock.tell(told) == {}
+    found = await stock.fetch(Unknown((), (), ("di_1", "di_2"), ("sub_1",)), "acct_1")
+    assert {key: entry.discount for key, entry in found.items()} == {
+        "acct_1/di_1": Discount("di_1", coupon="HALF"),  # what Stripe tells goes first
+        "acct_1/di_2": Discount("di_2", coupon="HALF"),
+    }
+
+
+async def test_what_was_taken_for_nothing_is_known_once_an_event_tells(stock: Stock, api: Api) -> None:
+    await stock.fetch(Unknown((), (), ("di_2",), ("sub_1",)), None)
+    assert stock.lookup("cus_1").discount("di_2") == Discount("di_2")
+    told = Discount("di_2", coupon="HALF")
+    assert [entry.discount for entry in stock.tell({"di_2": told}).values()] == [told]
+    assert stock.lookup("cus_1").discount("di_2") == told
+    assert stock.tell({"di_2": told}) == {}, "it is known by now"
+
+
 @pytest.mark.parametrize("failure", [NoKey("No key."), NotFound("Stripe has no price price_1.")])
 async def test_what_cannot_be_fetched_is_not_guessed(api: Api, stock: Stock, failure: Exception) -> None:
     api.failure = failure
