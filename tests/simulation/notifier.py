@@ -186,6 +186,7 @@ class Notifier:
             desk = Desk(self._settings, routes.routes(notify))
             with _modelled(self._consume, lambda: Producer(self._broker, self.process)):
                 marked, source = Marks(self._settings.kafka), Source(self._settings, desk)
+            marked._self = self.process.name  # drawn at random otherwise, and a seed would not repeat
             pager = Pager(self.process, self._people)
             desk.outlets[pager.name] = Outlet(pager, marked, _templates(), notify, desk.done)
             await marked.start()
