@@ -94,7 +94,7 @@ def in_force(
             missing.subscriptions.add(owner)
             continue
         if whole.coupon is None or (whole.end is not None and at >= whole.end):
-            continue  # never billed with, or over
+            continue  # nobody tells of it, or over
         if whole.embedded and whole.embedded.duration not in profile.discounts:
             continue
         try:

@@ -148,7 +148,7 @@ class StripeApi:
 
         Stripe has no way to ask for one discount, and a subscription lists only those in force. What one took off
         that is over its invoices tell (`discounts`, docs.stripe.com/api/invoices/object); one that is not in the
-        answer was never billed with, so it took nothing off.
+        answer was never billed with.
         """
         told = await self.subscription(subscription, account)
         found = {one.id: one for item in told.items for one in item.discounts}

@@ -34,7 +34,7 @@ class Lookup(Protocol):
         """The product that came with a price."""
 
     def discount(self, id_: str) -> Discount | None:
-        """A discount with its coupon's ID; without one when nothing was ever billed with it."""
+        """A discount with its coupon's ID; without one when neither Stripe nor an event tells of it."""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -78,7 +78,7 @@ async def test_what_is_missing_is_fetched_into_its_accounts_catalogue(api: Api, 
     assert product is not None
     assert product.name == "Team"
     assert shelf.discount("di_1") == Discount("di_1", coupon="HALF")
-    assert shelf.discount("di_2") == Discount("di_2"), "nothing was ever billed with it"
+    assert shelf.discount("di_2") == Discount("di_2"), "neither Stripe nor an event tells of it"
     assert stock.lookup("cus_1").price("price_1") is None, "another account's"
 
 
