@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from contextlib import AsyncExitStack
 from typing import Any
 
 from agents.app import Projector
@@ -17,7 +16,7 @@ from stream.kafka.guard import unguarded
 from stream.kafka.lag import LagWatch
 from stream.records import LIVE, REPLAYED
 from stream.settings import Settings
-from stream.stage import main
+from stream.stage import Parts, main
 
 log = logging.getLogger("agents")
 
@@ -69,7 +68,7 @@ async def projector(settings: Settings, stop: asyncio.Event) -> None:
     _prepare_metrics(settings)
     projector = Projector(settings)
     health = _Health(projector)
-    async with AsyncExitStack() as stack:
+    async with Parts() as stack:
         server = InternalServer(
             settings.projector.metrics_listen, ("projector", "metrics_listen"), health.trouble
         )

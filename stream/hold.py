@@ -16,7 +16,7 @@ from functools import wraps
 from stream.internal import InternalServer
 from stream.kafka.control import ControlReader
 from stream.settings import Settings
-from stream.stage import Stage
+from stream.stage import Parts, Stage
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,8 @@ def holdable(name: str, work: Stage) -> Stage:
 
     @wraps(work)
     async def stage(settings: Settings, stop: asyncio.Event) -> None:
-        async with ControlReader(settings.kafka) as control:
+        async with Parts() as parts:
+            control = await parts.enter_async_context(ControlReader(settings.kafka))
             following = asyncio.create_task(control.run())
             try:
                 if not await _let_in(name, settings, control, stop, following):

@@ -10,11 +10,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
+from types import TracebackType
 
 import uvloop
 
+from stream.quiet import quieten
 from stream.settings import SettingError, Settings, load
 
 Stage = Callable[[Settings, asyncio.Event], Awaitable[None]]
@@ -23,6 +26,8 @@ FAILED = 1
 MISCONFIGURED = 2
 # Longer than the supervisor waits before it kills, shorter than the 30 s of grace that Kubernetes gives.
 STOP_SECONDS = 25.0
+# Of what has only to disconnect. On a Kafka that is there it takes less than a second.
+CLOSE_SECONDS = 10.0
 
 
 class _JsonLines(logging.Formatter):
@@ -53,6 +58,7 @@ def log_to_stderr(settings: Settings) -> None:
         logging.getLogger(ours).setLevel(settings.revstream.log_level)
     for faust in ("stream.kafka.chunks", "stream.kafka.recovery"):  # named by our modules, written by Faust's
         logging.getLogger(faust).setLevel(logging.WARNING)
+    quieten("aiokafka")
 
 
 def main(stage: Stage) -> int:
@@ -80,20 +86,52 @@ async def _until_told(stage: Stage, settings: Settings) -> None:
 
     def told() -> None:
         stop.set()
-        last = threading.Timer(STOP_SECONDS, _give_up)
-        last.daemon = True
-        last.start()
+        _last_resort(STOP_SECONDS).start()
 
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, told)
     await stage(settings, stop)
 
 
-def _give_up() -> None:
-    """Ends a stage that does not stop: a Kafka client may wait for ever for a Kafka that is gone, also while it is
-    closed. It is a thread of its own that ends it, since the loop may be what stands still."""
-    logging.getLogger(__name__).critical(
-        "It did not stop within %.0f s of being told to, and ends now. What was not committed is done again.",
-        STOP_SECONDS,
-    )
-    os._exit(FAILED)
+class Parts(AsyncExitStack):
+    """What a stage is made of, closed in reverse order when it stops or fails: within CLOSE_SECONDS, or the
+    process ends."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        with or_end():
+            return bool(await super().__aexit__(kind, error, trace))
+
+
+@contextmanager
+def or_end(seconds: float = CLOSE_SECONDS) -> Iterator[None]:
+    """Ends the process with FAILED when what is done within is not done after so long.
+
+    A Kafka client may wait for ever for a Kafka that is gone, also while it is closed; a process that no longer
+    works and does not end would never be started again.
+    """
+    last = _last_resort(seconds)
+    last.start()
+    try:
+        yield
+    finally:
+        last.cancel()
+
+
+def _last_resort(seconds: float) -> threading.Timer:
+    """It is a thread of its own that ends the process, since the loop may be what stands still. It tells of the
+    error that is being handled now, which nobody else could tell of then."""
+    error = sys.exception()
+
+    def end() -> None:
+        logging.getLogger(__name__).critical(
+            "It did not stop within %.0f s, and ends now. What was not committed is done again.",
+            seconds,
+            exc_info=error,
+        )
+        os._exit(FAILED)
+
+    last = threading.Timer(seconds, end)
+    last.daemon = True
+    return last

@@ -11,7 +11,6 @@ import sys
 from stream.gateway.connections import Server
 from stream.gateway.kafkalog import KafkaLog
 from stream.gateway.processes import together
-from stream.gateway.quiet import quieten
 from stream.gateway.webhook import PATH, Webhooks
 from stream.internal import InternalServer
 from stream.kafka.client import options
@@ -38,7 +37,6 @@ async def gateway(settings: Settings, stop: asyncio.Event) -> None:
 
 async def _serve(settings: Settings, keys: Keys, stop: asyncio.Event) -> None:
     of = settings.gateway
-    quieten("aiokafka")
     _raise_file_limit()
     kafka = KafkaLog(
         options(settings.kafka), STRIPE_EVENTS, timeout=of.produce_timeout_seconds, most=of.max_in_flight

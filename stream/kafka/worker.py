@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from faust.types.auth import AuthProtocol
 from stream.kafka.chunks import FETCH_PARTITION_BYTES, BeforeCommit, install
 from stream.kafka.client import ssl_context
 from stream.settings import Kafka
+from stream.stage import or_end
 
 log = logging.getLogger(__name__)
 
@@ -102,4 +104,6 @@ async def run(app: faust.App, stop: asyncio.Event, ready: Callable[[], None] = l
     finally:
         for wait in waits:
             wait.cancel()
-        await app.stop()
+        # A crash may take Faust's consumer thread with it, and a commit then waits for it without end.
+        with nullcontext() if stop.is_set() else or_end():
+            await app.stop()

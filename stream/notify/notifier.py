@@ -30,6 +30,7 @@ from stream.notify.templates import Templates
 from stream.records import REPLAY, decode_notice
 from stream.salesforce.session import Session
 from stream.settings import Route, Settings
+from stream.stage import Parts
 from stream.topics import NOTICES, NOTIFIER_GROUP
 
 log = logging.getLogger(__name__)
@@ -165,7 +166,7 @@ async def notifier(settings: Settings, stop: asyncio.Event) -> None:
     ways = routes.routes(settings.notify)
     templates = Templates(settings.notify)
     desk = Desk(settings, ways)
-    async with AsyncExitStack() as stack:
+    async with Parts() as stack:
         channels = await _channels(settings, ways, stack)
         marks = Marks(settings.kafka)
         stack.push_async_callback(marks.stop)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack
 from typing import Any, get_args
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -28,6 +27,7 @@ from stream.salesforce.errors import Kind
 from stream.salesforce.lanes import ALL, AWAY, CONFIGURATION, LOGIN, OPERATOR, QUOTA, Pace
 from stream.salesforce.session import Session
 from stream.settings import Kafka, Settings
+from stream.stage import Parts
 from stream.topics import SALESFORCE_WRITES, WRITER_GROUP
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ async def writer(settings: Settings, stop: asyncio.Event) -> None:
     """Writes until told to stop. Raises SettingError, and KafkaError when outcomes cannot be told."""
     _prepare_metrics(settings)
     pace = Pace()
-    async with AsyncExitStack() as stack:
+    async with Parts() as stack:
         session = await stack.enter_async_context(Session(settings.salesforce))
         client = Client(session, Describer(settings.salesforce, session))
         sink = KafkaLog(settings.kafka, pace)

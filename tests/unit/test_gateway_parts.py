@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from stream.gateway.families import FAMILIES, family
-from stream.gateway.quiet import EVERY_SECONDS, OneOfMany
+from stream.quiet import EVERY_SECONDS, OneOfMany
 from tests.unit import event_types
 
 TABLES = (event_types.CUSTOMER, event_types.PREVIOUS, event_types.OWN, event_types.NONE)

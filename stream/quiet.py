@@ -1,4 +1,4 @@
-"""Fewer log lines from the Kafka client: without Kafka it writes thirty a second."""
+"""Fewer log lines from the Kafka client: without Kafka it writes thirty a second, in each stage."""
 
 from __future__ import annotations
 
