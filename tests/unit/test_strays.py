@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+import random
+from collections.abc import Iterable
+from typing import Any, cast
 
 import pytest
 
 from agents.events import State
 from agents.projector import fold_chunk
+from agents.steps import Steps
 from agents.strays import Owner, Owners
-from stream.stripe.api import Away, NotFound
+from stream import topics
+from stream.kafka.batches import Record
+from stream.records import REPLAY
+from stream.settings import Settings
+from stream.stripe.api import Away, NoKey, NotFound, StripeApi
 from stream.stripe.shapes import Charge
-from tests.money import charge, dispute, invoice, refund, warning
+from tests.money import CUSTOMER, charge, dispute, invoice, refund, warning
+from tests.simulation.kafka import Broker, Place
+from tests.simulation.projector import Table
 from tests.touched import event, record
 
 
@@ -28,6 +37,44 @@ class Stripe:
         if self._error:
             raise self._error
         return Charge(id_, 1000, "usd", "succeeded", customer=self._customer)
+
+    def __getattr__(self, name: str) -> Any:
+        async def ask(*_: Any, **__: Any) -> Any:
+            raise NoKey("Of anything else it does not tell.")
+
+        return ask
+
+
+class Projector:
+    """The steps on a log of one partition."""
+
+    def __init__(self) -> None:
+        self.broker = Broker(random.Random(1), 1)
+        self._tables = [Table(name) for name in topics.TABLES]
+        settings = Settings(kafka={"partitions": 1})  # type: ignore[arg-type]
+        self._steps = Steps(settings, self, cast(StripeApi, Stripe()), *self._tables)
+        self._steps.own(0, 1)
+
+    async def send(self, records: Iterable[Record]) -> dict[Place, int]:
+        return {(record.topic, record.partition): self.broker.append(record) for record in records}
+
+    async def read(self) -> None:
+        """From the log's beginning to its end, and what is added to it meanwhile. What was there is a replay."""
+        events = self.broker.logs[topics.STRIPE_EVENTS, 0]
+        self._steps.until = {0: len(events) if self.held[0] else 0}
+        offset = 0
+        while chunk := events[offset:]:
+            await self._steps.project(0, chunk)
+            offset += len(chunk)
+
+    @property
+    def held(self) -> list[dict[bytes, bytes]]:
+        """The tables' rows."""
+        return [dict(table.items(0)) for table in self._tables]
+
+    def newest(self, topic: str) -> dict[bytes | None, bytes | None]:
+        """The last record of each key."""
+        return {stored.key: stored.value for stored in self.broker.logs[topic, 0]}
 
 
 def owners(stripe: Stripe) -> Owners:
@@ -82,6 +129,33 @@ async def test_a_charge_that_is_not_there_is_told_with_the_event() -> None:
 async def test_stripe_away_is_asked_again() -> None:
     with pytest.raises(Away):
         await owners(Stripe(error=Away("503"))).of(event("charge.dispute.created", dispute(), key="du_1"))
+
+
+async def test_every_full_replay_adds_each_stray_once_and_changes_nothing() -> None:
+    """A copy lies under its customer, so it is not copied itself: what replays add does not grow with them."""
+    projector = Projector()
+    told = [("customer.created", CUSTOMER, "cus_1"), ("charge.succeeded", charge(), "cus_1")]
+    told += [(type_, object_, object_["id"]) for type_, object_ in STRAYS]
+    for number, (type_, object_, key) in enumerate(told):
+        held = record(type_, object_, key=key, created=100 + number, offset=number)
+        headers = tuple(held.headers)
+        projector.broker.append(Record(topics.STRIPE_EVENTS, 0, held.key or b"", held.value, headers))
+    events, notices = (projector.broker.logs[topic, 0] for topic in (topics.STRIPE_EVENTS, topics.NOTICES))
+    await projector.read()
+    assert [stored.key for stored in events[len(told) :]] == [b"cus_1"] * len(STRAYS)
+    assert notices
+    rows, writes = projector.held, projector.newest(topics.SALESFORCE_WRITES)
+
+    for _ in range(3):
+        before, said = len(events), len(notices)
+        await projector.read()
+        added = events[before:]
+        assert len(notices) > said
+        assert [(stored.key, stored.value) for stored in added] == [
+            (b"cus_1", stored.value) for stored in events[2 : len(told)]
+        ]
+        assert all(REPLAY in stored.headers for stored in (*added, *notices[said:]))
+        assert (projector.held, projector.newest(topics.SALESFORCE_WRITES)) == (rows, writes)
 
 
 def test_strays_are_parted_from_the_rest() -> None:
