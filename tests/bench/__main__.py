@@ -28,6 +28,10 @@ REPORT = ROOT / "docs" / "benchmark.md"
 QUIX_PYTHON = ROOT / ".venv" / "quix" / "bin" / "python"
 
 
+# The more events wait at once, the more share a batch and an ack.
+CONNECTIONS = (64, 256)
+
+
 class Size(msgspec.Struct, frozen=True):
     """How much is measured. Stock Faust is slow, so it gets the fewest rounds and is stopped after a limit."""
 
@@ -49,11 +53,18 @@ async def measure(size: Size, quix: Path | None) -> Figures:
     return Figures(await _gateway(size), await _reference(size, quix), await _stages(size))
 
 
-async def _gateway(size: Size) -> gateway.Figures:
+async def _gateway(size: Size) -> tuple[gateway.Figures, ...]:
     click.echo("The gateway beside a bare handler …", err=True)
     async with _kafka() as (brokers, _):
         await create_topics(Kafka(brokers=[brokers]))
-        return await gateway.measure(brokers, seconds=size.gateway_seconds, rounds=size.gateway_rounds)
+        return tuple(
+            [
+                await gateway.measure(
+                    brokers, connections=each, seconds=size.gateway_seconds, rounds=size.gateway_rounds
+                )
+                for each in CONNECTIONS
+            ]
+        )
 
 
 async def _reference(size: Size, quix: Path | None) -> reference.Figures:

@@ -51,6 +51,11 @@ class Figures(msgspec.Struct, frozen=True):
     cpu_seconds_per_million: float
     bare_cpu_seconds_per_million: float
 
+    @property
+    def cpu_ratio(self) -> float:
+        """How many times the bare handler's CPU the gateway's process takes."""
+        return self.cpu_seconds_per_million / self.bare_cpu_seconds_per_million
+
 
 def events(count: int) -> list[bytes]:
     """Whole HTTP requests with events of many customers, signed now (so good for five minutes)."""
