@@ -18,6 +18,7 @@ import uvloop
 from aiokafka.errors import KafkaError
 
 from stream import stages
+from stream.commands.backfill import backfill
 from stream.commands.copy import copy
 from stream.commands.deadletters import dead_letters
 from stream.commands.offsets import offsets
@@ -43,6 +44,7 @@ def main() -> None:
 main.add_command(offsets)
 main.add_command(dead_letters)
 main.add_command(replay)
+main.add_command(backfill)
 main.add_command(pause)
 main.add_command(resume)
 

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from stream.gateway.connections import Server
-from stream.gateway.eventlog import Headers, NotKept
+from stream.gateway.eventlog import NotKept
 from stream.gateway.webhook import PATH, Webhooks
+from stream.stripe.routing import Headers
 from stream.stripe.signature import Keys, sign
 
 SECRET = "whsec_test"

@@ -13,6 +13,7 @@ from typing import Any, cast
 import click
 import msgspec
 
+from stream import backfill
 from stream.commands import options
 from stream.commands.options import PLANNED, STAGES
 from stream.commands.told import (
@@ -163,13 +164,19 @@ def _warnings(plan: Plan, scenario: Scenario, asked: Any, oldest: dict[plans.Pla
     told = []
     if isinstance(asked, datetime) and oldest and asked.timestamp() * 1000 < min(oldest.values()):
         told.append(
-            f"The oldest record kept is of {when(min(oldest.values()))}; what came before it is gone from Kafka "
-            f"and cannot be replayed. Stripe keeps events for 30 days and sends one again on request: "
-            f"stripe events resend EVENT --webhook-endpoint ENDPOINT."
+            f"The oldest record kept is of {when(min(oldest.values()))}; what came before it is not in Kafka and "
+            f"cannot be replayed. {_instead(plan, asked)}"
         )
     if plan.skipped:
         told.append(f"{plan.skipped} records that nobody has read would be skipped for good.")
     return told
+
+
+def _instead(plan: Plan, asked: datetime) -> str:
+    """What to do about a time before the log's beginning."""
+    if plan.group == WRITER_GROUP:
+        return f"The projector writes it anew: revstream offsets plan --to-datetime {asked.isoformat()}"
+    return backfill.advice(asked, datetime.now(UTC))
 
 
 async def _cost(

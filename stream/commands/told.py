@@ -31,7 +31,7 @@ EXIT_CODES = """
 \b
 Exit status:
   0  done
-  1  Kafka did not answer, or did not do it
+  1  Kafka or Stripe did not answer, or did not do it
   2  an option or a setting is wrong
   3  the group has members
   4  the cluster is not as the plan found it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Literal, Protocol
 
-Headers = list[tuple[str, bytes]]
+from stream.stripe.routing import Headers
 
 
 class NotKept(Exception):

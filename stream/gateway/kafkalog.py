@@ -18,8 +18,9 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from stream.gateway.eventlog import Headers, NotKept
+from stream.gateway.eventlog import NotKept
 from stream.gateway.lanes import Lanes
+from stream.stripe.routing import Headers
 from stream.topics import MAX_RECORD_BYTES
 
 log = logging.getLogger(__name__)

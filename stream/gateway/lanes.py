@@ -17,7 +17,8 @@ from typing import Any, Literal, NamedTuple
 from aiokafka.partitioner import DefaultPartitioner
 
 from stream import metrics
-from stream.gateway.eventlog import Headers, NotKept
+from stream.gateway.eventlog import NotKept
+from stream.stripe.routing import Headers
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from stream import metrics
 from stream.gateway import answers
 from stream.gateway.answers import Refusal
 from stream.gateway.connections import Connection, ReadDeadline
-from stream.gateway.eventlog import EventLog, Headers, NotKept
+from stream.gateway.eventlog import EventLog, NotKept
 from stream.gateway.families import FAMILIES, family
 from stream.stripe import envelope, routing, signature
 from stream.stripe.envelope import Envelope, EnvelopeError
@@ -88,7 +88,8 @@ class Webhooks:
         connection.received()
         event = self._believe(request.headers.get(signature.HEADER), body)
         received_at = int(self._now() * 1000)
-        await self._log.append(routing.key(event).encode(), body, headers(event, received_at), received_at)
+        headers = routing.headers(event, received_at)
+        await self._log.append(routing.key(event).encode(), body, headers, received_at)
         _kept[family(event.type)].inc()
 
     def _believe(self, header: str | None, body: bytes) -> Envelope:
@@ -142,19 +143,3 @@ class Webhooks:
             f"The body is larger than {self._max_body} bytes, which no Stripe event is.",
             unread=True,
         )
-
-
-def headers(event: Envelope, received_at: int) -> Headers:
-    """What a consumer may want to know without reading the event. `received_at` is epoch milliseconds."""
-    told = [
-        ("id", event.id.encode()),
-        ("type", event.type.encode()),
-        ("created", b"%d" % event.created),
-        ("livemode", b"true" if event.livemode else b"false"),
-        ("received_at", b"%d" % received_at),
-    ]
-    if event.api_version is not None:
-        told.append(("api_version", event.api_version.encode()))
-    if event.account is not None:
-        told.append(("account", event.account.encode()))
-    return told

@@ -1,4 +1,4 @@
-"""Stripe's API, as far as a webhook does not tell: one object fetched as it now is.
+"""Stripe's API, as far as a webhook does not tell: one object fetched as it now is, and events that never came.
 
 Shapes are read from the answer's own bytes: the SDK would write a small decimal back as `1E-12`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Collection
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -167,6 +167,19 @@ class StripeApi:
                 page["starting_after"] = last
         return found
 
+    async def events(self, query: Mapping[str, Any], account: str | None = None) -> tuple[list[bytes], bool]:
+        """A page of the events of the last 30 days, newest first, each as Stripe writes it, and whether there are
+        more in the direction of reading. `query` holds filters and cursor (docs.stripe.com/api/events/list)."""
+        page: Any = {**query, "limit": PAGE}
+        async with self._asking("the list of events", account) as (client, options):
+            listed = _events(await _body(client.v1.events.list_async(page, options)))
+        return [bytes(event) for event in listed.data], listed.has_more
+
+    async def event(self, id_: str, account: str | None = None) -> bytes:
+        """One event of the last 30 days, as Stripe writes it."""
+        async with self._asking(f"event {id_}", account) as (client, options):
+            return await _body(client.v1.events.retrieve_async(id_, options=options))
+
     @asynccontextmanager
     async def _asking(
         self, what: str, account: str | None
@@ -188,7 +201,12 @@ class _Page(msgspec.Struct):
     has_more: bool = False
 
 
+class _Events(_Page):
+    data: list[msgspec.Raw] = []
+
+
 _more = msgspec.json.Decoder(_Page).decode
+_events = msgspec.json.Decoder(_Events).decode
 
 
 async def _body(asked: Awaitable[Any]) -> bytes:

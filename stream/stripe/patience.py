@@ -17,16 +17,25 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 
 
-async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """The answer, however long Stripe is away: the partition waits meanwhile, and nothing is guessed or lost.
+async def patiently(
+    ask: Callable[[], Awaitable[T]],
+    *,
+    waiting: str = "events of its partition wait",
+    tries: int | None = None,
+) -> T:
+    """The answer, however long Stripe is away: nothing is guessed or lost. `waiting` says what waits meanwhile.
 
-    Raises what `ask` raises, except Away.
+    Raises what `ask` raises, except Away; that only after so many `tries`, if they are counted.
     """
     pause = FIRST_PAUSE_SECONDS
+    tried = 0
     while True:
         try:
             return await ask()
         except Away as error:
-            log.warning("%s Next in %.0f s; events of its partition wait.", error, pause)
+            tried += 1
+            if tried == tries:
+                raise
+            log.warning("%s Next in %.0f s; %s.", error, pause, waiting)
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

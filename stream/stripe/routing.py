@@ -1,10 +1,13 @@
-"""Whose event it is: the key that brings all events of a customer to one partition, in order of arrival."""
+"""How an event stands in the log: the key that brings all events of a customer to one partition, in order of
+arrival, and the headers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from stream.stripe.envelope import LONGEST, Envelope
+
+Headers = list[tuple[str, bytes]]
 
 
 def key(event: Envelope) -> str:
@@ -34,6 +37,22 @@ def key(event: Envelope) -> str:
     if not owner:
         return event.id
     return f"{event.account}/{owner}" if event.account else owner
+
+
+def headers(event: Envelope, received_at: int) -> Headers:
+    """What a consumer may want to know without reading the event. `received_at` is epoch milliseconds."""
+    told = [
+        ("id", event.id.encode()),
+        ("type", event.type.encode()),
+        ("created", b"%d" % event.created),
+        ("livemode", b"true" if event.livemode else b"false"),
+        ("received_at", b"%d" % received_at),
+    ]
+    if event.api_version is not None:
+        told.append(("api_version", event.api_version.encode()))
+    if event.account is not None:
+        told.append(("account", event.account.encode()))
+    return told
 
 
 def _id(value: Any) -> str | None:
