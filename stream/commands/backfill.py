@@ -160,8 +160,8 @@ def _tell(plan: dict[str, Any], hours: float) -> None:
         return
     first, last = when(plan["first"] * 1000), when(plan["last"] * 1000)
     click.echo(
-        f"It lacks {plan['events']}, of {plan['customers']} customers, created {first} to {last}. "
-        f"Salesforce: {plan['salesforce'].told}."
+        f"It lacks {plan['events']}, created {first} to {last}, of {plan['customers']} customers or objects "
+        f"without one. Salesforce: {plan['salesforce'].told}."
     )
     for kind, count in plan["types"].items():
         click.echo(f"  {count:>9}  {kind}")

@@ -157,6 +157,20 @@ async def test_stripe_is_asked_until_it_answers(
     assert "price_1" in caplog.text
 
 
+async def test_whoever_counts_tries_is_told_at_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.stripe.patience.FIRST_PAUSE_SECONDS", 0.001)
+    tried = 0
+
+    async def ask() -> int:
+        nonlocal tried
+        tried += 1
+        raise Away("Stripe does not answer for the list of events.")
+
+    with pytest.raises(Away):
+        await patiently(ask, tries=3)
+    assert tried == 3
+
+
 # Strays
 
 
