@@ -1,8 +1,9 @@
-"""The gateway, with its durable ack, beside a bare aiohttp handler that only reads the body.
+"""The gateway, with its durable ack, beside a bare aiohttp handler that only reads the body, and beside one that
+also sends it to Kafka as one would first write it.
 
-`python -m tests.bench.gateway` runs it alone. Both servers, Kafka and the load client share the machine; the
-two are measured in turn, several times, on the same connections and the same signed 2.7 KB events, and the
-ratio is the median of the rounds' ratios.
+`python -m tests.bench.gateway` runs it alone. All servers, Kafka and the load client share the machine; they
+are measured in turn, several times, on the same connections and the same signed 2.7 KB events, and a ratio is
+the median of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -35,26 +36,37 @@ BODY_BYTES = 2_700
 WARM_UP_SECONDS = 5.0
 
 
-class Figures(msgspec.Struct, frozen=True):
-    """What was seen. Rates are requests a second; `ratio` is the gateway's rate to the bare handler's, and
-    `lowest` and `highest` are those of single rounds. CPU is the gateway process' own, in seconds per million
-    events, against the bare handler's."""
+BARE, NAIVE, GATEWAY = "bare", "naive", "gateway"
 
-    connections: int
-    bare: float
-    gateway: float
+
+class Seen(msgspec.Struct, frozen=True):
+    """One server. Requests a second; their ratio to the bare handler's, and the lowest and highest one of a round;
+    the time to an answer; the process' CPU seconds per million requests."""
+
+    rate: float
     ratio: float
     lowest: float
     highest: float
     p50_ms: float
     p99_ms: float
-    cpu_seconds_per_million: float
-    bare_cpu_seconds_per_million: float
+    cpu: float
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """The servers by name, with so many connections of one request at a time."""
+
+    connections: int
+    servers: dict[str, Seen]
+
+    @property
+    def ours(self) -> Seen:
+        """The gateway."""
+        return self.servers[GATEWAY]
 
     @property
     def cpu_ratio(self) -> float:
         """How many times the bare handler's CPU the gateway's process takes."""
-        return self.cpu_seconds_per_million / self.bare_cpu_seconds_per_million
+        return self.ours.cpu / self.servers[BARE].cpu
 
 
 def events(count: int) -> list[bytes]:
@@ -166,47 +178,52 @@ async def _load(address: str, requests: bytes, connections: int, seconds: float)
 
 
 async def measure(brokers: str, *, connections: int = 64, seconds: float = 5.0, rounds: int = 5) -> Figures:
-    """Measures both, on a Kafka that has the topics. Takes about `2 * rounds * seconds` and some more."""
-    bare, gateway, internal = free_address(), free_address(), free_address()
-    runs: dict[str, list[dict[str, Any]]] = {bare: [], gateway: []}
-    spent = {bare: 0.0, gateway: 0.0}
+    """Measures all, on a Kafka that has the topics. Takes about `3 * rounds * seconds` and some more."""
+    at = {name: free_address() for name in (BARE, NAIVE, GATEWAY)}
+    internal = free_address()
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in at}
+    spent = dict.fromkeys(at, 0.0)
     async with AsyncExitStack() as stack:
         pids = {
-            bare: await stack.enter_async_context(child("tests.bench.bare", *bare.split(":"))),
-            gateway: await stack.enter_async_context(
+            BARE: await stack.enter_async_context(child("tests.bench.bare", *at[BARE].split(":"))),
+            NAIVE: await stack.enter_async_context(
+                child("tests.bench.naive", *at[NAIVE].split(":"), brokers)
+            ),
+            GATEWAY: await stack.enter_async_context(
                 child(
                     "stream.gateway",
                     KAFKA_BROKERS=brokers,
                     STRIPE_WEBHOOK_SECRETS=SECRET,
-                    GATEWAY_LISTEN=gateway,
+                    GATEWAY_LISTEN=at[GATEWAY],
                     GATEWAY_METRICS_LISTEN=internal,
                 )
             ),
         }
-        await _answers(bare)
+        await _answers(at[BARE])
+        await _answers(at[NAIVE])
         await _ready(internal)
         for number in range(rounds + 1):
             whole = b"".join(len(each).to_bytes(4) + each for each in events(5_000))
-            for address in (bare, gateway) if number % 2 else (gateway, bare):
-                before = cpu(pids[address])
-                seen = await _load(address, whole, connections, seconds if number else WARM_UP_SECONDS)
+            for name in at if number % 2 else reversed(at):
+                before = cpu(pids[name])
+                seen = await _load(at[name], whole, connections, seconds if number else WARM_UP_SECONDS)
                 if number:
-                    runs[address].append(seen)
-                    spent[address] += cpu(pids[address]) - before
-    rates = {address: [run["answered"] / run["seconds"] for run in seen] for address, seen in runs.items()}
-    ratios = [ours / theirs for ours, theirs in zip(rates[gateway], rates[bare], strict=True)]
-    million = {address: sum(run["answered"] for run in seen) / 1e6 for address, seen in runs.items()}
-    return Figures(
-        connections=connections,
-        bare=statistics.median(rates[bare]),
-        gateway=statistics.median(rates[gateway]),
+                    runs[name].append(seen)
+                    spent[name] += cpu(pids[name]) - before
+    return Figures(connections, {name: _seen(runs[name], runs[BARE], spent[name]) for name in at})
+
+
+def _seen(runs: list[dict[str, Any]], bare: list[dict[str, Any]], spent: float) -> Seen:
+    rates, others = ([run["answered"] / run["seconds"] for run in each] for each in (runs, bare))
+    ratios = [one / other for one, other in zip(rates, others, strict=True)]
+    return Seen(
+        rate=statistics.median(rates),
         ratio=statistics.median(ratios),
         lowest=min(ratios),
         highest=max(ratios),
-        p50_ms=1000 * statistics.median(run["p50"] for run in runs[gateway]),
-        p99_ms=1000 * statistics.median(run["p99"] for run in runs[gateway]),
-        cpu_seconds_per_million=spent[gateway] / million[gateway],
-        bare_cpu_seconds_per_million=spent[bare] / million[bare],
+        p50_ms=1000 * statistics.median(run["p50"] for run in runs),
+        p99_ms=1000 * statistics.median(run["p99"] for run in runs),
+        cpu=spent / sum(run["answered"] for run in runs) * 1e6,
     )
 
 

@@ -11,10 +11,14 @@ from tests.bench import gateway, pipe, reference
 from tests.bench.report import Figures, report, targets
 from tests.bench.work import latest
 
-HOOKS = (
-    gateway.Figures(64, 7000, 3600, 0.51, 0.5, 0.52, 10, 20, 200, 130),
-    gateway.Figures(256, 7000, 5600, 0.8, 0.7, 0.9, 20, 40, 170, 130),
-)
+
+def hooks(connections: int, rate: float, ratio: float) -> gateway.Figures:
+    rates = {gateway.BARE: (7000, 1.0), gateway.NAIVE: (3000, 0.4), gateway.GATEWAY: (rate, ratio)}
+    seen = {name: gateway.Seen(per, to, to, to, 10, 20, 130) for name, (per, to) in rates.items()}
+    return gateway.Figures(connections, seen)
+
+
+HOOKS = (hooks(64, 3600, 0.51), hooks(256, 5600, 0.8))
 WORK = reference.Figures(
     100,
     {reference.OURS: 1, reference.STOCK: 1},
