@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -108,9 +109,13 @@ class Broker:
         self.folder.mkdir(parents=True, exist_ok=True)
         properties = self._configure()
         self._format(properties)
+        # Kafka unpacks a library at every start, and one that is killed leaves it behind.
+        scratch = self.folder / "tmp"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
         with (self.folder / "kafka.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
-                [JAVA, *_JVM, "-cp", class_path(), "kafka.Kafka", properties],
+                [JAVA, *_JVM, f"-Djava.io.tmpdir={scratch}", "-cp", class_path(), "kafka.Kafka", properties],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
