@@ -18,6 +18,7 @@ from agents.touched import Touched
 from stream.records import Notice, Reference, Scalar, Write
 from stream.settings import CUSTOMER_ID_FIELD, STRIPE_ID_FIELD
 from tables import payments
+from tables.lifetime import refunded
 from tables.payments import Contested, Payment, Warned
 
 FAMILIES = frozenset({DISPUTE, FRAUD_WARNING, CHARGE, *REFUNDS})
@@ -118,7 +119,7 @@ def _warnings(touched: Touched) -> Iterable[Write]:
         events = [*by_id.get(id_, ()), *charges.get(told.body.charge, ())]
         if events:
             charge = of(touched).charges.get(told.body.charge)
-            given = payments.refunded(of(touched), told.body.charge)
+            given = refunded(of(touched), told.body.charge)
             yield _write(touched, warning(id_, told.body, charge, given), events, of(touched).newest)
 
 

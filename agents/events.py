@@ -16,7 +16,7 @@ import msgspec
 from stream.records import EventRef
 from stream.stripe import shapes
 from stream.stripe.shapes import Discount
-from tables import customer_mapping, payments, subscriptions
+from tables import customer_mapping, ledger, subscriptions
 from tables.customer_mapping import CustomerMapping, Waiting
 from tables.subscriptions import Subscriptions
 from tables.versions import Rank, Telling, digest
@@ -147,7 +147,7 @@ def _fold_subscription(state: State, event: Event) -> State:
 
 def _fold_payment(state: State, event: Event) -> State:
     known = state.mapping.payments
-    folded = payments.told(known, event.ref.created, event.ref.type, event.object)
+    folded = ledger.told(known, event.ref.created, event.ref.type, event.object)
     if folded is known:
         return state
     mapping = msgspec.structs.replace(state.mapping, payments=folded)

@@ -18,6 +18,7 @@ from agents.payments import known, money, of
 from agents.touched import Touched
 from stream.records import Write
 from tables import payments
+from tables.lifetime import refunded
 from tables.payments import Bill, Payment
 
 FAMILIES = frozenset({INVOICE, CHARGE, CREDIT_NOTE, *REFUNDS})
@@ -100,7 +101,7 @@ def _credited(touched: Touched, id_: str, it: Bill) -> int:
 
 def _charges(touched: Touched) -> Iterable[Write]:
     for id_, events in _by_id(touched, {CHARGE: "id", **dict.fromkeys(REFUNDS, "charge")}):
-        it, given = of(touched).charges.get(id_), payments.refunded(of(touched), id_)
+        it, given = of(touched).charges.get(id_), refunded(of(touched), id_)
         version = of(touched).newest
         if it is None and (told := [event for event in events if event.family == CHARGE]):
             # It has left the window, so this is its end, but for what is given back later.

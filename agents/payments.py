@@ -16,7 +16,7 @@ from agents.events import CHARGE, MONEY, REFUNDS, Event
 from agents.pricing import Money
 from agents.touched import Refusal, Touched, once
 from stream.records import Scalar
-from tables import payments
+from tables.lifetime import lifetime_value, refunded
 from tables.payments import Payments
 
 # docs.stripe.com/currencies. How many decimals an unknown one has is not known, so nothing is told of its amounts.
@@ -73,7 +73,7 @@ def _overdrawn(touched: Touched, event: Event) -> Refusal | None:
     charge = of(touched).charges.get(id_ or "")
     if charge is None:
         return None
-    given = payments.refunded(of(touched), id_)
+    given = refunded(of(touched), id_)
     # Its capture may come after its refund.
     most = charge.taken or (0 if charge.status == "failed" else charge.amount)
     if given <= most:
@@ -92,7 +92,7 @@ def _overdrawn(touched: Touched, event: Event) -> Refusal | None:
 @once
 def lifetime(touched: Touched) -> dict[str, Money]:
     """Lifetime value by currency."""
-    sums = payments.lifetime(of(touched))
+    sums = lifetime_value(of(touched))
     return {currency: money(minor, currency) for currency, minor in sorted(sums.items()) if known(currency)}
 
 

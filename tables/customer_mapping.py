@@ -10,7 +10,7 @@ import msgspec
 
 from stream.records import Result
 from stream.stripe.shapes import Customer
-from tables import payments, versions
+from tables import ledger, versions
 from tables.payments import Payments
 from tables.versions import Telling, Versioned, fold
 
@@ -73,7 +73,7 @@ def refetched(log: CustomerMapping, held: CustomerMapping) -> CustomerMapping:
 def retold(log: CustomerMapping, held: CustomerMapping) -> CustomerMapping:
     """What is held of a customer, with what a log, which may lack the beginning, tells no older of."""
     customer = versions.retold(log.customer, held.customer)
-    told = payments.retold(log.payments, held.payments)
+    told = ledger.retold(log.payments, held.payments)
     return msgspec.structs.replace(held, customer=customer, payments=told)
 
 

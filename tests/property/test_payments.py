@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.stripe.shapes import Charge, CreditNote, Dispute, Invoice, Refund
-from tables import payments
+from tables import ledger, settling
+from tables.lifetime import lifetime_value
 from tables.payments import Payments
 
 DAY = 86_400
@@ -26,8 +27,8 @@ Told = tuple[int, str, Any]
 
 @pytest.fixture(autouse=True)
 def small_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(payments, "KEPT", KEPT)
-    monkeypatch.setattr(payments, "DAYS", DAYS)
+    monkeypatch.setattr(settling, "KEPT", KEPT)
+    monkeypatch.setattr(settling, "DAYS", DAYS)
 
 
 class History(msgspec.Struct):
@@ -107,12 +108,12 @@ def _credited(draw: st.DrawFn, n: int, at: int, currency: str) -> tuple[list[Tol
 def folded(told: list[Told], state: Payments | None = None) -> Payments:
     held = state or Payments()
     for at, type_, it in told:
-        held = payments.told(held, at, type_, it)
+        held = ledger.told(held, at, type_, it)
     return held
 
 
 def sums(state: Payments) -> dict[str, int]:
-    return {currency: worth for currency, worth in payments.lifetime(state).items() if worth}
+    return {currency: worth for currency, worth in lifetime_value(state).items() if worth}
 
 
 def late(draw: Callable[..., Any], told: list[Told]) -> list[Told]:
@@ -143,8 +144,8 @@ def test_a_customer_with_very_much_of_late_is_counted_right_too(
     history: History, data: st.DataObject
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(payments, "MOST", 2 * KEPT)
-        patched.setattr(payments, "DAYS", 10_000)
+        patched.setattr(settling, "MOST", 2 * KEPT)
+        patched.setattr(settling, "DAYS", 10_000)
         held = folded(history.told)
         assert sums(held) == history.lifetime
         again = data.draw(st.permutations(history.told))

@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from agents.events import State, fold
-from tables import payments
-from tables.payments import DAYS, KEPT, Payments
+from tables import ledger
+from tables.lifetime import lifetime_value
+from tables.payments import Payments
+from tables.settling import DAYS, KEPT
 from tests.money import charge, dispute, invoice, note, refund
 from tests.touched import event
 
@@ -171,13 +173,13 @@ PAID: Told = ("charge.succeeded", charge(), 100)
     ],
 )
 def test_lifetime_value(told: list[Told], usd: int | None) -> None:
-    assert payments.lifetime(folded(*told)) == ({} if usd is None else {"usd": usd})
+    assert lifetime_value(folded(*told)) == ({} if usd is None else {"usd": usd})
     assert folded(*told, *told) == folded(*reversed(told))
 
 
 def test_currencies_are_never_added() -> None:
     other = ("charge.succeeded", charge("ch_2", 50, currency="jpy"), 100)
-    assert payments.lifetime(folded(PAID, other)) == {"usd": 1000, "jpy": 50}
+    assert lifetime_value(folded(PAID, other)) == {"usd": 1000, "jpy": 50}
 
 
 def test_of_one_second_the_later_in_an_invoices_life_holds() -> None:
@@ -215,9 +217,9 @@ def test_the_worked_example_of_the_docs() -> None:
         ("credit_note.created", note(id="cn_2", total=500, out_of_band_amount=500), 113),
         ("charge.dispute.created", dispute("needs_response", amount=8000), 120),
     ]
-    assert payments.lifetime(folded(*told)) == {"usd": 12_500}
+    assert lifetime_value(folded(*told)) == {"usd": 12_500}
     lost: Told = ("charge.dispute.closed", dispute(amount=8000), 150)
-    assert payments.lifetime(folded(*told, lost)) == {"usd": 4500}
+    assert lifetime_value(folded(*told, lost)) == {"usd": 4500}
     page = (Path(__file__).parents[2] / "docs" / "reference" / "money.md").read_text()
     assert "| **lifetime value** | **45.00** |" in page
 
@@ -241,11 +243,11 @@ def history(months: int) -> list[Told]:
 def test_what_has_left_the_window_is_never_counted_again() -> None:
     told = history(400)
     once = folded(*told)
-    assert payments.lifetime(once) == {"usd": 400 * 1000 - 134 * 300}
+    assert lifetime_value(once) == {"usd": 400 * 1000 - 134 * 300}
     assert len(once.charges.by_id) == len(once.refunds.by_id) == len(once.invoices.by_id) == KEPT
     again = once
     for type_, object_, created in told:
-        again = payments.told(again, created, type_, event(type_, object_, created=created).object)
+        again = ledger.told(again, created, type_, event(type_, object_, created=created).object)
     assert again == once
 
 
@@ -266,18 +268,18 @@ def test_what_is_still_open_stays_whatever_its_age() -> None:
     assert "du_open" in held.disputes.by_id
     assert "ch_old" not in held.charges.by_id
     lost = dispute("lost", id="du_open", charge="ch_old", created=at)
-    after = payments.told(
+    after = ledger.told(
         held, held.newest, "charge.dispute.closed", event("charge.dispute.closed", lost).object
     )
-    assert payments.lifetime(after)["usd"] == payments.lifetime(held)["usd"] - 1000
+    assert lifetime_value(after)["usd"] == lifetime_value(held)["usd"] - 1000
 
 
 def test_a_refund_of_a_charge_that_has_left_counts() -> None:
     held = folded(*history(300))
     assert "ch_00000" not in held.charges.by_id
     given = refund("re_new", 100, charge="ch_00000", created=held.newest)
-    after = payments.told(held, held.newest, "refund.created", event("refund.created", given).object)
-    assert payments.lifetime(after)["usd"] == payments.lifetime(held)["usd"] - 100
+    after = ledger.told(held, held.newest, "refund.created", event("refund.created", given).object)
+    assert lifetime_value(after)["usd"] == lifetime_value(held)["usd"] - 100
 
 
 def test_what_is_younger_than_the_days_stays_however_much_there_is() -> None:
@@ -287,4 +289,4 @@ def test_what_is_younger_than_the_days_stays_however_much_there_is() -> None:
     later = ("charge.succeeded", charge("ch_later", created=at + DAYS * 2 * DAY), at + DAYS * 2 * DAY)
     held = folded(*told, later)
     assert len(held.charges.by_id) == KEPT
-    assert payments.lifetime(held) == {"usd": (KEPT * 2 + 1) * 1000}
+    assert lifetime_value(held) == {"usd": (KEPT * 2 + 1) * 1000}
