@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 from stream.sandbox.stripe import (
     addons,
+    changes,
     credits,
     customers,
     discounts,
     dunning,
     fraud,
     holds,
+    pauses,
     payments,
     sent,
     subscriptions,
@@ -109,12 +111,12 @@ def _of_subscription(life: Life, it: Subscription) -> list[tuple[int, Callable[[
     choices: list[tuple[int, Callable[[], None]]] = [
         (4, lambda: subscriptions.schedule_end(life, it)),
         (3, lambda: subscriptions.cancel(life, it)),
-        (1, lambda: subscriptions.annotate(life, it)),
+        (1, lambda: changes.annotate(life, it)),
     ]
     if life.identity.kind == "company" and it.days_until_due is None and status == "active":
         choices.append((3, lambda: sent.change_collection(life, it)))
     if it.pause:
-        return [*choices, (3, lambda: subscriptions.resume_collection(life, it.id))]
+        return [*choices, (3, lambda: pauses.resume_collection(life, it.id))]
     choices += [(4, change) for change in _changes(life, it)]
     if status == "trialing":
         return choices
@@ -122,11 +124,11 @@ def _of_subscription(life: Life, it: Subscription) -> list[tuple[int, Callable[[
         [(2, lambda: discounts.remove(life, it))] if it.discounts else [(2, lambda: discounts.add(life, it))]
     )
     behavior: PauseBehavior = life.rng.choice(_PAUSES)
-    choices.append((2, lambda: subscriptions.pause_collection(life, it, behavior)))
+    choices.append((2, lambda: pauses.pause_collection(life, it, behavior)))
     if life.book.version_at(life.now) >= _ENDIVE:
         choices += [(4, add) for add in _add_ons(life, it)]
         if all(item.trial_end is None for item in it.items):
-            choices.append((3, lambda: subscriptions.pause(life, it)))
+            choices.append((3, lambda: pauses.pause(life, it)))
     return choices
 
 
@@ -166,25 +168,25 @@ def _changes(life: Life, it: Subscription) -> list[Callable[[], None]]:
     ]
     if same:
         chosen = life.rng.choice(same)
-        found.append(lambda: subscriptions.change_item(life, it, chosen))
+        found.append(lambda: changes.change_item(life, it, chosen))
     other = [
         p for p in on_sale if p.name == plan.name and (p.price.interval, p.price.interval_count) != rhythm
     ]
     if other and len(it.items) == 1:
         longer = life.rng.choice(other)
-        found.append(lambda: subscriptions.change_item(life, it, longer))
+        found.append(lambda: changes.change_item(life, it, longer))
     if plan.kind in ("seats", "graduated", "volume", "packs") and item.quantity:
         step = 700 if plan.kind == "packs" else 1
         amount = max(step, item.quantity + life.rng.choice((-2, -1, 1, 2, 5, 10)) * step)
         if amount != item.quantity:
-            found.append(lambda: subscriptions.change_item(life, it, None, amount))
+            found.append(lambda: changes.change_item(life, it, None, amount))
     return found
 
 
 def _wake(life: Life, it: Subscription) -> None:
     if life.customer.default_payment_method is None:
         customers.keep_card(life)
-    subscriptions.resume(life, it)
+    pauses.resume(life, it)
 
 
 def _settle(life: Life, it: Subscription) -> None:

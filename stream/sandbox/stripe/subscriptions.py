@@ -1,4 +1,4 @@
-"""Subscriptions begin, renew, change, pause and end (docs.stripe.com/billing/subscriptions/overview)."""
+"""Subscriptions begin, renew and end (docs.stripe.com/billing/subscriptions/overview)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from stream.sandbox.stripe.objects import (
     Cancellation,
     Invoice,
     Item,
-    Line,
-    Pause,
-    PauseBehavior,
     Subscription,
 )
 
@@ -248,63 +245,6 @@ def collect(life: Life, invoice_id: str) -> None:
         dunning.attempt(life, invoice)
 
 
-def change_item(life: Life, subscription: Subscription, plan: Plan | None, amount: int | None = None) -> None:
-    """Another plan, or another quantity, of the first item. Dearer plans are billed at once, more seats with
-    the next invoice, what gets cheaper is not paid back. Another interval begins a new period now."""
-    book = life.book
-    old = subscription.items[0]
-    price = plan.price if plan else old.price
-    new = msgspec.structs.replace(old, price=price, quantity=amount if plan is None else quantity(life, plan))
-    was = monthly(subscription)
-    switched = (price.interval, price.interval_count) != (old.price.interval, old.price.interval_count)
-    trial = subscription.status == "trialing"
-    if switched and not trial:
-        finish = later(life.now, price.interval, price.interval_count, life.now)
-        new = msgspec.structs.replace(new, period_start=life.now, period_end=finish)
-    items = (new, *subscription.items[1:])
-    more = pricing.monthly(items) > was
-    life.begin()
-    book.called()
-    bills = not trial and (switched or (more and plan is not None))
-    changes: dict[str, Any] = {"items": items}
-    if switched and not trial:
-        changes["billing_cycle_anchor"] = life.now
-    lines: tuple[Line, ...] = ()
-    if not trial and (bills or more):
-        rebates = invoices.discounts_of(life, subscription)
-        lines = invoices.prorated(life, old, new, rebates, life.now)
-    if bills:
-        changes["latest_invoice"] = book.new_id("in_1")
-    subscription = book.change(subscription, life.now, UPDATED, **changes)
-    if bills:
-        waiting = life.pending.pop(subscription.id, ())
-        bill = invoices.draft(
-            life,
-            subscription,
-            changes["latest_invoice"],
-            "subscription_update",
-            waiting + lines,
-            due=life.now,
-        )
-        invoices.pay(life, invoices.finalise(life, bill))
-    elif lines:
-        life.pending[subscription.id] = life.pending.get(subscription.id, ()) + lines
-    kind = "seats" if plan is None else "interval" if switched else "upgrade" if more else "downgrade"
-    life.moved(kind, subscription.id, (was, monthly(subscription)))
-    if switched and not trial:
-        plan_renewal(life, subscription)
-
-
-def annotate(life: Life, subscription: Subscription) -> None:
-    """Somebody's note, and nothing that matters to billing."""
-    life.begin()
-    life.book.called()
-    life.edits += 1
-    notes = {**subscription.metadata, "note": f"call {life.edits}"}
-    life.book.change(subscription, life.now, UPDATED, metadata=notes)
-    life.moved("edited", subscription.id, (monthly(subscription),) * 2)
-
-
 def schedule_end(life: Life, subscription: Subscription) -> None:
     """It is to end with the period."""
     life.begin()
@@ -367,71 +307,3 @@ def _why(life: Life, reason: str) -> Cancellation:
     if reason != "cancellation_requested":
         return Cancellation(reason)
     return Cancellation(reason, life.rng.choice(_FEEDBACK), life.rng.choice(_COMMENTS))
-
-
-def pause_collection(life: Life, subscription: Subscription, behavior: PauseBehavior) -> None:
-    """Its status stays as it is, and its invoices are not collected (docs: billing/subscriptions/pause)."""
-    life.begin()
-    life.book.called()
-    back = life.now + life.rng.randint(10, 40) * DAY
-    life.book.change(subscription, life.now, UPDATED, pause=Pause(behavior, back))
-    life.moved("paused", subscription.id, (monthly(subscription),) * 2)
-    life.at(back, lambda: resume_collection(life, subscription.id))
-
-
-def resume_collection(life: Life, id_: str) -> None:
-    """Collection goes on; drafts that were kept stay drafts."""
-    subscription = life.book.get(id_, Subscription)
-    if subscription.pause is None or subscription.status not in LIVING:
-        return
-    life.begin()
-    life.book.change(subscription, life.now, UPDATED, pause=None)
-    life.moved("resumed", id_, (monthly(subscription),) * 2)
-
-
-def pause(life: Life, subscription: Subscription) -> None:
-    """`status=paused` on request, as one can since 2026-09-30.endive."""
-    life.begin()
-    life.book.called()
-    asleep = {"status": "paused", "paused_at": life.now}
-    life.book.change(subscription, life.now, UPDATED, "customer.subscription.paused", **asleep)
-    life.moved("paused", subscription.id, (monthly(subscription), Fraction(0)))
-
-
-def resume(life: Life, subscription: Subscription) -> None:
-    """A paused one goes on: a new period begins now, and is paid at once."""
-    book = life.book
-    life.begin()
-    book.called()
-    items = tuple(
-        msgspec.structs.replace(item, period_start=life.now, period_end=_after(item, life.now))
-        for item in subscription.items
-    )
-    id_ = book.new_id("in_1")
-    subscription = book.change(
-        subscription,
-        life.now,
-        UPDATED,
-        "customer.subscription.resumed",
-        status="active",
-        paused_at=None,
-        items=items,
-        billing_cycle_anchor=life.now,
-        latest_invoice=id_,
-    )
-    lines = life.pending.pop(subscription.id, ()) + invoices.lines_of(life, items)
-    bill = invoices.draft(life, subscription, id_, "subscription_cycle", lines, due=life.now)
-    invoices.pay(life, invoices.finalise(life, bill))
-    life.moved("resumed", subscription.id, (Fraction(0), monthly(subscription)))
-    plan_renewal(life, subscription)
-
-
-def _after(item: Item, start: int) -> int:
-    """The end of the period of an item that begins now."""
-    return later(start, item.price.interval, item.price.interval_count, start)
-
-
-def only(life: Life, *statuses: str) -> Subscription | None:
-    """The newest subscription in one of these states that is not about to end."""
-    found = [s for s in life.subscriptions(*statuses) if not s.cancel_at_period_end]
-    return found[-1] if found else None
