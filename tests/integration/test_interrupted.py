@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ COMMANDS = {
     ("offsets", "show"): "Nothing was changed.",
     ("offsets", "plan", "--to-earliest"): "no plan was written",
     ("replay", "--customer", "cus_1"): "Nothing was sent.",
+    ("backfill", "--since", "YESTERDAY"): "Nothing was appended.",
     ("dead-letters", "list"): "Nothing was changed.",
     ("dead-letters", "show", "0:0"): "Nothing was changed.",
     ("dead-letters", "redrive", "--stage", "write", *REASON): "Nothing was sent.",
@@ -39,7 +41,7 @@ async def begun(brokers: str, *words: str) -> asyncio.subprocess.Process:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "KAFKA_BROKERS": brokers},
+        env={**os.environ, "KAFKA_BROKERS": brokers, "STRIPE_API_KEY": "sk_test_nobody_is_asked"},
     )
 
 
@@ -76,7 +78,8 @@ async def test_while_kafka_does_not_answer(words: tuple[str, ...]) -> None:
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         brokers = f"127.0.0.1:{port}"
-        process = await begun(brokers, *(word.replace("KAFKA", brokers) for word in words))
+        known = {"KAFKA": brokers, "YESTERDAY": (datetime.now(UTC) - timedelta(days=1)).isoformat()}
+        process = await begun(brokers, *(known.get(word, word) for word in words))
         await asyncio.wait_for(asked.wait(), DEADLINE)
         last = await interrupted(process)
     assert last.startswith("revstream: Stopped. ")
