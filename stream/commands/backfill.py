@@ -166,7 +166,8 @@ def _tell(plan: dict[str, Any], hours: float) -> None:
     for kind, count in plan["types"].items():
         click.echo(f"  {count:>9}  {kind}")
     click.echo(
-        f"People are told of what happened in the last {hours:g} hours: {plan['recent']} of the events."
+        f"People are told of what happened in the last {hours:g} hours (NOTIFY_OLDEST_HOURS): of "
+        f"{plan['recent']} of these at most."
     )
 
 
