@@ -9,7 +9,9 @@ from typing import Any
 from unittest.mock import patch
 
 from agents import projector
+from agents.events import State
 from agents.lanes import Lanes
+from agents.memory import Memory
 from agents.steps import Steps
 from stream import topics
 from stream.kafka.batches import Record
@@ -115,11 +117,11 @@ def older_over_newer() -> Planted:
 
 def changelog_write_lost() -> Planted:
     """What is remembered of subscriptions stays in memory, and its changelog never hears of it."""
-    changes = Steps._changes
+    changes = Memory.changes
 
-    def lost(self: Steps, partition: int, folded: projector.Folded) -> list[Record]:
+    def lost(self: Memory, partition: int, states: Mapping[bytes, State]) -> list[Record]:
         kept = []
-        for change in changes(self, partition, folded):
+        for change in changes(self, partition, states):
             if change.topic == topics.changelog(self._subscriptions.name):
                 self._subscriptions.put(
                     partition, {change.key or b"": change.value}, 0, self._subscriptions.epoch(partition)
@@ -128,7 +130,7 @@ def changelog_write_lost() -> Planted:
                 kept.append(change)
         return kept
 
-    return patch.object(Steps, "_changes", lost)
+    return patch.object(Memory, "changes", lost)
 
 
 def retry_drops_a_row() -> Planted:
