@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -106,7 +107,7 @@ def main(quick: bool, only: str | None) -> None:
     size = QUICK if quick else FULL
     quix = QUIX_PYTHON if QUIX_PYTHON.exists() else None
     if only is not None:
-        parts = {
+        parts: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
             "gateway": lambda: _gateway(size),
             "reference": lambda: _reference(size, quix),
             "stages": lambda: _stages(size),

@@ -57,6 +57,6 @@ async def main(brokers: str, name: str, source: str, output: str, partitions: in
 
 
 if __name__ == "__main__":
-    *names, partitions = sys.argv[1:]
+    brokers, name, source, output, partitions = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
-        uvloop.run(main(*names, int(partitions), Path(folder)))
+        uvloop.run(main(brokers, name, source, output, int(partitions), Path(folder)))

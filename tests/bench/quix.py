@@ -39,6 +39,6 @@ def main(brokers: str, name: str, source: str, output: str, partitions: int, fol
 
 
 if __name__ == "__main__":
-    *names, partitions = sys.argv[1:]
+    brokers, name, source, output, partitions = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
-        main(*names, int(partitions), folder)
+        main(brokers, name, source, output, int(partitions), folder)

@@ -27,7 +27,7 @@ def app(brokers: str, name: str, source: str, output: str, partitions: int, fold
     emitted = app.topic(output, key_type=bytes, value_type=bytes)
     table = app.Table("latest", key_type=bytes, value_type=bytes, partitions=partitions)
 
-    @app.agent(events)
+    @app.agent(events)  # type: ignore[untyped-decorator]
     async def project(stream: faust.Stream) -> None:
         async for key, body in stream.items():
             kept = latest(table.get(key), body)
@@ -38,7 +38,7 @@ def app(brokers: str, name: str, source: str, output: str, partitions: int, fold
 
 
 if __name__ == "__main__":
-    *names, partitions = sys.argv[1:]
+    brokers, name, source, output, partitions = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder:
-        worker = faust.Worker(app(*names, int(partitions), folder), loglevel="ERROR")
+        worker = faust.Worker(app(brokers, name, source, output, int(partitions), folder), loglevel="ERROR")
         worker.execute_from_commandline()

@@ -41,7 +41,12 @@ def invoice(customer: str | None, id_: str, status: str = "open") -> dict[str, A
 
 
 def subscription(customer: str, id_: str, **more: Any) -> dict[str, Any]:
-    price = {"id": "price_1", "currency": "usd", "product": "prod_1", "unit_amount_decimal": "900"}
+    price: dict[str, Any] = {
+        "id": "price_1",
+        "currency": "usd",
+        "product": "prod_1",
+        "unit_amount_decimal": "900",
+    }
     price |= {"recurring": {"interval": "month", "interval_count": 1, "usage_type": "licensed"}}
     item = {
         "id": "si_1",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,7 @@ FOUND = Found(
 )
 
 
-def run_of(**found: object) -> Run:
+def run_of(**found: Any) -> Run:
     done = [Done(Step(0, 2, Fault("kill", "writer")), 10.0, 12.0)] * 2
     return Run(1, 0.5, done, [3, 4], 1300, {200: 1234, 503: 66}, 2, Found(**{**_fields(), **found}))
 

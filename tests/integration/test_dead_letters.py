@@ -61,8 +61,8 @@ async def test_listed_redriven_unless_superseded_and_discarded(topics: str) -> N
     code, told, _ = await revstream(topics, "dead-letters", "redrive", *words)
     assert (code, told) == (0, {"redriven": 0, "superseded": 0}), "what is done with stays so"
 
-    words = ("0:2", "--reason", "a test customer", "--yes")
-    assert (await revstream(topics, "dead-letters", "discard", *words))[1] == {"discarded": 1}
+    these = ("0:2", "--reason", "a test customer", "--yes")
+    assert (await revstream(topics, "dead-letters", "discard", *these))[1] == {"discarded": 1}
     _, told, _ = await revstream(topics, "dead-letters", "list")
     assert told["count"] == 0
     _, told, _ = await revstream(topics, "dead-letters", "list", "--all")

@@ -106,7 +106,7 @@ async def go_back(brokers: str) -> None:
 
 
 def count(channel: str, outcome: str) -> float:
-    return metrics.NOTICES.labels(channel, outcome)._value.get()
+    return float(metrics.NOTICES.labels(channel, outcome)._value.get())
 
 
 async def test_of_two_who_want_to_tell_one_does(topics: str) -> None:

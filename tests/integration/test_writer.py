@@ -189,7 +189,7 @@ async def until(reached: Callable[[], Awaitable[bool] | bool]) -> None:
 
 
 def records(sandbox: LocalSalesforce, object_: str) -> dict[str, dict[str, Any]]:
-    return {row[ID]: row for row in sandbox.org.store.rows(object_) if row.get(ID)}
+    return {str(row[ID]): row for row in sandbox.org.store.rows(object_) if row.get(ID)}
 
 
 def calls(sandbox: LocalSalesforce) -> Counter[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, defaultdict
+from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,9 +31,14 @@ _writes = st.lists(
 )
 
 
+def _room(rows: int) -> Callable[[str], int]:
+    return lambda _: rows
+
+
 def write(customer: int, object_: str, version: int, name: str) -> Write:
-    make = account if object_ == "A" else contact
-    return make(f"cus_{customer}", version, **{"Name" if object_ == "A" else "LastName": name})
+    if object_ == "A":
+        return account(f"cus_{customer}", version, Name=name)
+    return contact(f"cus_{customer}", version, LastName=name)
 
 
 @given(writes=_writes, steps=st.lists(st.tuples(st.sampled_from("taker"), st.randoms()), max_size=60))
@@ -65,7 +71,7 @@ def test_no_offset_moves_past_an_unsettled_row(
                 superseded.append(older)
         elif step == "t":
             room = chance.choice([0, 1, 100])
-            flying += book.take(chance.randint(0, 10), 0.0, lambda _, room=room: room)
+            flying += book.take(chance.randint(0, 10), 0.0, _room(room))
         elif step == "k" and flying:
             settle(flying.pop(chance.randrange(len(flying))))
         elif step == "e" and flying:

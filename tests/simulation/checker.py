@@ -50,9 +50,9 @@ def _of_events(run: Run) -> Iterator[str]:
     outcomes: dict[str, str] = {}
     for record in run.all(topics.SALESFORCE_RESULTS):
         result = decode_result(record.value or b"")
-        for event in result.events:
-            if outcomes.get(event.id, "superseded") == "superseded":
-                outcomes[event.id] = result.outcome
+        for ref in result.events:
+            if outcomes.get(ref.id, "superseded") == "superseded":
+                outcomes[ref.id] = result.outcome
     for record in run.all(topics.DEAD_LETTERS):
         yield f"a dead letter: {dict(record.headers).get('revstream.errors.message', b'').decode()}"
     for event in run.world.events:

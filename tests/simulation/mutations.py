@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 from agents import projector
@@ -195,9 +195,8 @@ def mark_after_sending() -> Planted:
     """What is told is marked when it has been told."""
 
     async def deliver(self: Outlet, parcel: Parcel) -> None:
-        untold = tuple(
-            item for item in parcel.items if marks.key(item, parcel.channel) not in self._claims._first
-        )
+        marked = cast(marks.Marks, self._claims)._first
+        untold = tuple(item for item in parcel.items if marks.key(item, parcel.channel) not in marked)
         if untold:
             await self._tell(Parcel(parcel.channel, parcel.address, untold))
         await self._claims.claim(parcel)

@@ -19,7 +19,8 @@ from stream.kafka.batches import Record, partition_of
 from stream.sandbox import expected
 from stream.sandbox.stripe.identities import Mixture
 from stream.sandbox.stripe.world import World
-from stream.settings import Settings
+from stream.settings import Kafka, Notify, Settings
+from stream.settings.stages import Writer as WriterSettings
 from tests.fakes.salesforce import FakeSalesforce
 from tests.lives import records
 from tests.simulation.checker import check
@@ -50,10 +51,10 @@ class Run:
         self.faults = _plan(random.Random(f"faults/{seed}"))
         bulk = self.chance.choice((6, 2000))
         self.settings = Settings(
-            kafka={"partitions": PARTITIONS, "brokers": ["simulated:9092"]},
-            writer={"bulk_from_rows": bulk, "linger_seconds": 0.1, "attempts": 8},
-            notify={"per_minute": self.chance.choice((3, 1000))},
-        )  # type: ignore[arg-type]
+            kafka=Kafka(partitions=PARTITIONS, brokers=["simulated:9092"]),
+            writer=WriterSettings(bulk_from_rows=bulk, linger_seconds=0.1, attempts=8),
+            notify=Notify(per_minute=self.chance.choice((3, 1000))),
+        )
         self.broker = Broker(self.chance, PARTITIONS)
         self.stripe = Stripe(self.world, self.chance)
         self.salesforce = FakeSalesforce(seed, LIMIT)

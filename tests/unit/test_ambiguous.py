@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from stream.sandbox import expected
@@ -37,7 +39,10 @@ def test_each_has_two_candidates_that_are_alike(world: World) -> None:
 
 def test_candidates_are_to_stay_as_they_were() -> None:
     wanted = ambiguous.untouched({"001A": {"Name": "Acme"}, "001B": {"Name": "Acme"}})
-    held = [{"Id": "001A", "Name": "Acme", KEY: None}, {"Id": "001B", "Name": "Acme", KEY: "cus_1"}]
+    held: list[dict[str, Any]] = [
+        {"Id": "001A", "Name": "Acme", KEY: None},
+        {"Id": "001B", "Name": "Acme", KEY: "cus_1"},
+    ]
     count, wrong = expected.compare(wanted, expected.key_all("Account", held), {})
     assert count == 2
     assert wrong == ["cus_1: not expected", "001B: missing"]

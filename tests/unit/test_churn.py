@@ -8,7 +8,7 @@ import pytest
 
 from agents import churn, customers
 from agents.events import Event, State, fold
-from stream.records import Closing, Notice, Write
+from stream.records import Closing, Notice, Scalar, Write
 from stream.settings import Churn, Settings
 from tests.touched import event, touched
 
@@ -146,7 +146,7 @@ def test_without_a_campaign_nobody_joins() -> None:
 def test_what_people_had_open_is_to_be_closed_with_the_reason() -> None:
     closing = account(began(), ended(why={"feedback": "unused"})).closing
     types = tuple(Churn().close_types)
-    fields = {"StageName": "Closed Lost", "Stripe_Loss_Reason__c": "Not used enough"}
+    fields: dict[str, Scalar] = {"StageName": "Closed Lost", "Stripe_Loss_Reason__c": "Not used enough"}
     assert closing == Closing(types, 86_400, fields)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from agents import mapping
@@ -17,7 +19,7 @@ from tests.touched import touched
 SETTINGS = Settings()
 
 
-def projected(customer: Customer, settings: Settings = SETTINGS, **linked: Link) -> tuple[Write, ...]:
+def projected(customer: Customer, settings: Settings = SETTINGS, **linked: Any) -> tuple[Write, ...]:
     told = Versioned(100, (Telling("evt_1", Rank.CREATED, customer),))
     state = State(CustomerMapping(customer=told, **linked))
     return tuple(project(touched(state, customer.id, settings=settings)))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from stream import listen
 from stream.listen import address, bind, free_port, parse
 from stream.settings import SettingError
 
@@ -50,7 +49,7 @@ def test_a_port_for_later_is_free_and_none_that_the_kernel_gives(monkeypatch: py
     while free == taken:
         free = free_port()
     offered = iter((taken, taken, free))
-    monkeypatch.setattr(listen.random, "choice", lambda _: next(offered))
+    monkeypatch.setattr("stream.listen.random.choice", lambda _: next(offered))
     with bind(f"127.0.0.1:{taken}", SETTING) as bound:
         bound.listen()
         assert free_port() == free

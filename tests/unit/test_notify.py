@@ -6,6 +6,7 @@ import asyncio
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from aiokafka import TopicPartition
@@ -347,9 +348,11 @@ def test_nobody_is_told_twice_whatever_is_refused(ids: str, refusals: list[Why],
     async def play() -> None:
         working = Working(per_minute=per_minute)
         working.channel.refusals = list(refusals)
-        working.outlet._idle = working._sleep
-        working.outlet._minute.spend = lambda now: None
-        await working.work(*map(notice, ids))
+        with (
+            patch.object(working.outlet, "_idle", working._sleep),
+            patch.object(working.outlet._minute, "spend", lambda now: None),
+        ):
+            await working.work(*map(notice, ids))
         told = [item.notice.id for each, _ in working.channel.sent for item in each.items]
         assert len(told) == len(set(told))
         assert sorted(working.done) == sorted(ids)

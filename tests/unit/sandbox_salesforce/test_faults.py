@@ -9,7 +9,7 @@ CALL = {"operation": "query", "object_": "Account", "method": "GET", "path": "/q
 
 
 def times(faults: Faults, **call: str) -> list[bool]:
-    return [bool(faults.of_call(**{**CALL, **call})) for _ in range(4)]  # type: ignore[arg-type]
+    return [bool(faults.of_call(**{**CALL, **call})) for _ in range(4)]
 
 
 def test_a_fault_happens_as_often_as_told() -> None:
@@ -48,7 +48,7 @@ def test_one_fault_of_each_kind_per_call() -> None:
     faults = Faults(lambda: 0.0)
     for fault in (Fault("delay", seconds=1), Fault("answer", status=500), Fault("answer", status=503)):
         faults.arm(fault)
-    first, second = (faults.of_call(**CALL) for _ in range(2))  # type: ignore[arg-type]
+    first, second = (faults.of_call(**CALL) for _ in range(2))
     assert [(fault.do, fault.status) for fault in first] == [("delay", 500), ("answer", 500)]
     assert [fault.status for fault in second] == [503]
 
@@ -89,7 +89,7 @@ def test_rows_may_go_well_first() -> None:
 def test_a_job_fails_once() -> None:
     faults = Faults(lambda: 0.0)
     faults.arm(Fault("fail-job", object="Account", rows=3))
-    assert faults.of_call(**CALL) == []  # type: ignore[arg-type]
+    assert faults.of_call(**CALL) == []
     assert faults.of_job("Contact", "upsert") is None
     assert faults.of_job("Account", "upsert") is not None
     assert faults.of_job("Account", "upsert") is None

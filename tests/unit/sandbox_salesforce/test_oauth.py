@@ -78,7 +78,7 @@ def test_who_may_not(form: Form, header: str, error: str, told: str) -> None:
 
 def test_an_unsigned_assertion_is_refused() -> None:
     told = {"iss": "app", "sub": "me@x.example", "aud": ADDRESS, "exp": int(time.time()) + 60}
-    form = {"grant_type": JWT_BEARER, "assertion": jwt.encode(told, None, algorithm="none")}
+    form = {"grant_type": JWT_BEARER, "assertion": jwt.encode(told, "", algorithm="none")}
     with pytest.raises(OAuthError, match="assertion"):
         authorize(form, "", IDENTITY, ADDRESS)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import msgspec
@@ -61,7 +61,7 @@ async def connect(server: StripeApiServer) -> AsyncIterator[Connect]:
 
     yield client
     for one in clients:
-        await one.close_async()
+        await one.close_async()  # type: ignore[no-untyped-call]
 
 
 def plain(answer: Any) -> dict[str, Any]:
@@ -204,7 +204,7 @@ async def test_events_by_type_and_time(connect: Connect) -> None:
 @pytest.mark.parametrize("query", [{"limit": 101}, {"limit": 0}, {"starting_after": "evt_none"}])
 async def test_a_bad_page_is_refused(connect: Connect, query: dict[str, Any]) -> None:
     with pytest.raises(stripe.InvalidRequestError):
-        await connect().v1.events.list_async(query)
+        await connect().v1.events.list_async(cast(Any, query))
 
 
 async def test_faults_on_demand(connect: Connect, server: StripeApiServer) -> None:
