@@ -18,10 +18,10 @@ from agents import mapping, policies
 from agents.lanes import Lanes
 from agents.steps import Steps
 from stream import topics
-from stream.kafka import progress
 from stream.kafka.batches import BatchProducer
 from stream.kafka.chunks import Chunk, ChunkSchema, chunks
 from stream.kafka.client import options
+from stream.kafka.progress import Progress
 from stream.kafka.rows import ROCKSDB, Rows
 from stream.kafka.scan import ranges, scan
 from stream.kafka.worker import faust_app
@@ -46,9 +46,9 @@ class Projector:
         )
         self.app.on_partitions_revoked.connect(self._forget, weak=False)
         self.app.on_partitions_assigned.connect(self._recall, weak=False)
-        self._reached: dict[int, int] = {}
         self._recalled = asyncio.Event()
         self._producer = BatchProducer(options(settings.kafka))
+        self._progress = Progress(settings.kafka, topics.STRIPE_EVENTS, self._producer.send)
         self._stripe = StripeApi(settings.stripe)
         self._lanes = Lanes(self.app.crash)
         self._steps = Steps(
@@ -99,23 +99,15 @@ class Projector:
 
     async def _recall(self, app: faust.App, assigned: Collection[TP], **_: Any) -> None:
         """Another process may have come further, and offsets may have been moved while nobody had them."""
-        self._reached = await progress.reached(self.settings.kafka)
-        self._steps.until = dict(self._reached)
+        self._steps.until = await self._progress.recall()
         self._recalled.set()
 
     async def _forget(self, app: faust.App, revoked: Collection[TP], **_: Any) -> None:
         self._recalled.clear()
 
     async def _remember(self, offsets: Mapping[TP, int]) -> None:
-        """Before a commit: a crash in between leaves a replay of what was done, and not an alert told twice."""
-        further = {
-            tp.partition: offset
-            for tp, offset in offsets.items()
-            if tp.topic == topics.STRIPE_EVENTS and offset > self._reached.get(tp.partition, 0)
-        }
-        if further:
-            await self._producer.send(progress.records(further))
-            self._reached |= further
+        events = {tp.partition: at for tp, at in offsets.items() if tp.topic == topics.STRIPE_EVENTS}
+        await self._progress.remember(events)
 
     # Stripe's catalogue
 

@@ -15,6 +15,7 @@ NOTICES_SENT = "revstream.notices.sent"
 DEAD_LETTERS = "revstream.dead-letters"
 CONTROL = "revstream.control"
 PROGRESS = "revstream.progress"
+WRITES_PROGRESS = "revstream.progress.writes"
 
 PROJECTOR_GROUP = "revstream-projector"
 WRITER_GROUP = "revstream-writer"
@@ -66,5 +67,6 @@ TOPICS: tuple[Topic, ...] = (
     Topic(DEAD_LETTERS, _KEPT_30_DAYS),
     Topic(CONTROL, _COMPACT, partitioned=False),
     Topic(PROGRESS, _COMPACT),
+    Topic(WRITES_PROGRESS, _COMPACT),
     *(Topic(changelog(table), _COMPACT) for table in TABLES),
 )

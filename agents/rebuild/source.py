@@ -46,7 +46,7 @@ class Source:
         """Each partition, folded as far as projectors have come, and compared. Beside a running one it is read
         on to the end, which is asked for after what may follow from it: what is worked on meanwhile is there.
         """
-        known = await reached(self._kafka)
+        known = await reached(self._kafka, topics.STRIPE_EVENTS)
         for number in range(len(await self._positions(topics.STRIPE_EVENTS))):
             committed = (await self._positions(topics.STRIPE_EVENTS))[number].at
             held = await self._rows(number)

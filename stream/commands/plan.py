@@ -43,6 +43,11 @@ from stream.topics import WRITER_GROUP
 
 SAMPLE = 200_000
 
+FOLDED = (
+    "Tables: they stay as they are. An older event does not change them; the current records are sent again."
+)
+WRITTEN = "Records: each is sent as it was asked for. One may be older for a while; the newest comes last."
+
 
 @click.command(epilog=EXIT_CODES)
 @options.stage
@@ -256,9 +261,7 @@ def _tell(
             click.echo(f"  {count:>9}  {kind}")
         left = "Salesforce was not asked" if cost.left is None else f"{cost.left} are left today"
         click.echo(
-            f"\nSalesforce: {cost.told} ({left})."
-            "\nTables: they stay as they are. An older event does not change them; "
-            "the current records are sent again."
+            f"\nSalesforce: {cost.told} ({left}).\n{WRITTEN if plan.group == WRITER_GROUP else FOLDED}"
         )
     for warning in warnings:
         click.echo(f"\nWARNING  {warning}")

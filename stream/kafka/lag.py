@@ -111,10 +111,10 @@ class LagWatch:
                 metrics.LAG_SECONDS.labels(*labels, phase).set(age)
 
     async def _phase(self, waiting: Any) -> str:
-        """Whether a record is of a replay: it says so, or is an event that was read before."""
+        """Whether a record is of a replay: it says so, or was read before."""
         again = records.REPLAY in waiting.headers
-        if not again and waiting.topic == topics.STRIPE_EVENTS:
-            kept = TopicPartition(topics.PROGRESS, waiting.partition)
+        if not again and waiting.topic in progress.KEPT:
+            kept = TopicPartition(progress.KEPT[waiting.topic], waiting.partition)
             end = (await self._reader.end_offsets([kept]))[kept]
             last = await self._record(kept, end - 1) if end else None
             again = last is not None and waiting.offset < progress.read(last.value)

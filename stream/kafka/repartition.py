@@ -49,7 +49,7 @@ async def copy(old: Kafka, new: Kafka, told: Callable[[str, int], None]) -> None
             topic: {partition: end for partition, (_, end) in (await ranges(new, topic)).items()}
             for topic in (topics.STRIPE_EVENTS, topics.STRIPE_CATALOGUE)
         }
-        await producer.send(progress.records(ends[topics.STRIPE_EVENTS]))
+        await producer.send(progress.records(topics.STRIPE_EVENTS, ends[topics.STRIPE_EVENTS]))
     finally:
         await producer.stop()
     async with Offsets(new) as cluster:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from stream import metrics
-from stream.records import RowError, decode_write
+from stream.records import REPLAY, RowError, decode_write
 from stream.salesforce import budget, bulk, org
 from stream.salesforce.bulk import Kept
 from stream.salesforce.confirmed import Confirmed
@@ -79,6 +79,7 @@ class Dispatcher:
         )
         self._jobs = Jobs(port, self._verdicts, self._pace, desk)
         self._unchecked = set(settings.mapping)
+        self._reached: Mapping[int, int] = {}
         self._opened: float | None = None  # when the first row of the next window came
         self._looked = _AT_ONCE  # when it was last looked what may go
         self._wake = asyncio.Event()
@@ -89,8 +90,10 @@ class Dispatcher:
 
     # Partitions
 
-    def expect(self, partitions: Iterable[int]) -> None:
-        """Rows of these partitions may come from now on; none is sent before `own`."""
+    def expect(self, partitions: Iterable[int], reached: Mapping[int, int]) -> None:
+        """Rows of these partitions may come from now on; none is sent before `own`. Those below `reached`, by
+        partition, were dealt with before: they are a replay."""
+        self._reached = reached
         self._book.own(partitions)
 
     def own(self, kept: Mapping[int, Sequence[Kept]]) -> None:
@@ -182,14 +185,15 @@ class Dispatcher:
         value: bytes,
         headers: tuple[tuple[str, bytes], ...],
     ) -> None:
+        replay = REPLAY in headers or offset < self._reached.get(partition, 0)
         try:
             write = decode_write(value)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            broken = unreadable(partition, offset, key, value, headers)
+            broken = unreadable(partition, offset, key, value, headers, replay=replay)
             self._book.note(broken)
             self._outbox.add([dead(broken, RowError(UNDECODABLE, str(error)), "decode")])
             return
-        older = self._book.add(row(write, partition, offset, key, value, headers))
+        older = self._book.add(row(write, partition, offset, key, value, headers, replay=replay))
         if older is not None:
             self._outbox.superseded([older])
 

@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from stream.records import REPLAY, EventRef, Reference, Scalar, Write
+from stream.records import EventRef, Reference, Scalar, Write
 
 # Relationships that can point to several objects: the parent's object must be named.
 POLYMORPHIC = ("What", "Who")
@@ -57,11 +57,12 @@ def row(
     key: bytes | None = None,
     value: bytes = b"",
     headers: tuple[tuple[str, bytes], ...] = (),
+    *,
+    replay: bool = False,
 ) -> Row:
     """A write that has just been read."""
     content = body(write)
     digest = blake2b(content + (_json(write.closing) if write.closing else b""), digest_size=16).digest()
-    replay = REPLAY in headers
     return Row(write, partition, offset, key, value, headers, digest, len(content), replay=replay)
 
 

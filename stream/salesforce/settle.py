@@ -36,12 +36,18 @@ def dead(row: Row, error: RowError, stage: Stage = "write") -> Settled:
 
 
 def unreadable(
-    partition: int, offset: int, key: bytes | None, value: bytes, headers: tuple[tuple[str, bytes], ...]
+    partition: int,
+    offset: int,
+    key: bytes | None,
+    value: bytes,
+    headers: tuple[tuple[str, bytes], ...],
+    *,
+    replay: bool,
 ) -> Row:
     """A record that is no write, as a row: what its key says it is about, and nothing else."""
     object_, _, external_id = (key or b"").decode(errors="replace").partition(":")
     write = Write(object_, "", external_id, account="", version=0, fields={}, events=())
-    return Row(write, partition, offset, key, value, headers)
+    return Row(write, partition, offset, key, value, headers, replay=replay)
 
 
 def records(settled: Settled, at: int) -> list[Record]:

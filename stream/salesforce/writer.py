@@ -18,6 +18,7 @@ from stream.kafka.client import options
 from stream.kafka.connections import poll
 from stream.kafka.control import ControlReader
 from stream.kafka.lag import LagWatch
+from stream.kafka.progress import Progress
 from stream.records import LIVE, REPLAYED, Outcome
 from stream.salesforce.bulk import Kept, read_metadata
 from stream.salesforce.client import Client
@@ -47,6 +48,7 @@ class KafkaLog:
         session = int(kafka.session_timeout_seconds * 1000)
         self._options = options(kafka)
         self._producer = BatchProducer(self._options)
+        self._progress = Progress(kafka, SALESFORCE_WRITES, self._producer.send)
         self.consumer: Any = AIOKafkaConsumer(
             **self._options,
             group_id=WRITER_GROUP,
@@ -94,12 +96,17 @@ class KafkaLog:
 
     async def commit(self, offsets: Mapping[int, tuple[int, str]]) -> bool:
         """Commits offset and metadata by partition. False when the partitions are not ours any more."""
+        await self._progress.remember({partition: offset for partition, (offset, _) in offsets.items()})
         wanted = {TopicPartition(SALESFORCE_WRITES, partition): at for partition, at in offsets.items()}
         try:
             await self.consumer.commit(wanted)
         except (CommitFailedError, IllegalStateError):
             return False
         return True
+
+    async def reached(self) -> Mapping[int, int]:
+        """How far writes have ever been dealt with, by partition. Raises KafkaError, OffsetsError."""
+        return await self._progress.recall()
 
     async def kept(self, partitions: Iterable[int]) -> dict[int, tuple[Kept, ...]]:
         """The Bulk jobs that the partitions' committed metadata tells of. Raises KafkaError."""
@@ -122,17 +129,21 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(self, dispatcher: Dispatcher, sink: KafkaLog) -> None:
         self._dispatcher = dispatcher
         self._log = sink
+        self._reached: Mapping[int, int] = {}
         self.assigned = False
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Also before the first assignment. Until we are in the group offsets may be moved, and from then on only
+        forward; rows may come before the listener is done with an assignment."""
         try:
             await self._dispatcher.give_up()
+            self._reached = await self._log.reached()
         except Exception as error:
             self._dispatcher.fail(error)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         partitions = sorted(tp.partition for tp in assigned)
-        self._dispatcher.expect(partitions)
+        self._dispatcher.expect(partitions, self._reached)
         try:
             self._dispatcher.own(await self._log.kept(partitions))
         except Exception as error:

@@ -45,6 +45,7 @@ class MemoryLog:
         self.told: list[tuple[int, Result]] = []
         self.letters: list[Record] = []
         self.committed: dict[int, tuple[int, str]] = {}
+        self.reached: dict[int, int] = defaultdict(int)
         self.settled: dict[int, int] = defaultdict(int)  # results told by partition
         self.owner = True
         self.changed = asyncio.Condition()
@@ -84,6 +85,7 @@ class MemoryLog:
             asked = sum(value is not None for _, value in self.writes[partition][:offset])
             assert self.settled[partition] >= asked, "an offset is past a write without a result"
             self.committed[partition] = (offset, metadata)
+            self.reached[partition] = max(offset, self.reached[partition])
         async with self.changed:
             self.changed.notify_all()
         return True
@@ -102,7 +104,7 @@ class Desk:
 
     def own(self, *partitions: int) -> None:
         """Joins the group, and reads on from the commits."""
-        self.dispatcher.expect(partitions)
+        self.dispatcher.expect(partitions, dict(self.log.reached))
         for partition in partitions:
             self._positions[partition] = self.log.committed.get(partition, (0, ""))[0]
         kept = {p: read_metadata(self.log.committed.get(p, (0, ""))[1]) for p in partitions}

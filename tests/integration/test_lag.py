@@ -121,8 +121,13 @@ async def test_the_lag_is_that_of_the_first_record_not_committed(topics: str, wa
 async def test_what_was_read_before_is_a_lag_of_a_replay(topics: str, watch: LagWatch) -> None:
     events, writes = TopicPartition(STRIPE_EVENTS, 0), TopicPartition(SALESFORCE_WRITES, 2)
     await put(topics, *(Record(STRIPE_EVENTS, 0, b"key", b"value") for _ in range(4)))
-    await put(topics, *progress.records({0: 1}), *progress.records({0: 3, 1: 9}))
-    await put(topics, Record(SALESFORCE_WRITES, 2, b"key", b"value", (REPLAY,)))
+    await put(
+        topics, *progress.records(STRIPE_EVENTS, {0: 1}), *progress.records(STRIPE_EVENTS, {0: 3, 1: 9})
+    )
+    await put(
+        topics, *(Record(SALESFORCE_WRITES, 2, b"key", b"value", marks) for marks in ((), (REPLAY,), ()))
+    )
+    await put(topics, *progress.records(SALESFORCE_WRITES, {2: 1}))
 
     async def ages(group: str, tp: TopicPartition, offset: int) -> tuple[bool, bool]:
         await group_at(topics, group, tp, offset)
@@ -134,8 +139,10 @@ async def test_what_was_read_before_is_a_lag_of_a_replay(topics: str, watch: Lag
     assert await ages(PROJECTOR_GROUP, events, 2) == (False, True)
     assert await ages(PROJECTOR_GROUP, events, 3) == (True, False)
     assert await ages(PROJECTOR_GROUP, events, 4) == (False, False)
-    assert await ages(WRITER_GROUP, writes, 0) == (False, True)
-    assert await progress.reached(Kafka(brokers=[topics])) == {0: 3, 1: 9}
+    assert await ages(WRITER_GROUP, writes, 0) == (False, True)  # was read before, and does not say so
+    assert await ages(WRITER_GROUP, writes, 1) == (False, True)
+    assert await ages(WRITER_GROUP, writes, 2) == (True, False)
+    assert await progress.reached(Kafka(brokers=[topics]), STRIPE_EVENTS) == {0: 3, 1: 9}
 
 
 async def test_a_notifier_that_is_never_run_is_not_behind(topics: str, watch: LagWatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,31 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from stream.kafka.batches import Record
+from stream.kafka.offsets import Offsets
 from stream.listen import free_address
 from stream.records import REPLAY
 from stream.replay import Chosen, Progress
 from stream.sandbox.salesforce import LocalSalesforce
-from stream.topics import PROJECTOR_GROUP, SALESFORCE_WRITES, STRIPE_EVENTS
+from stream.settings import CUSTOMER_ID_FIELD, Kafka
+from stream.topics import (
+    NOTICES,
+    PROJECTOR_GROUP,
+    SALESFORCE_RESULTS,
+    SALESFORCE_WRITES,
+    STRIPE_EVENTS,
+    WRITER_GROUP,
+)
+from tests.fakes.writes import account
 from tests.integration.test_offsets import OLD, committed, revstream
-from tests.integration.test_projector import customer, projector, read, send
-from tests.integration.test_writer import Line, writer
+from tests.integration.test_projector import DEADLINE, customer, projector, read, send
+from tests.integration.test_rebuild import ends
+from tests.integration.test_writer import Line, seeded, writer
+from tests.money import invoice
 from tests.stock_tool import kafka_consumer_groups
+from tests.touched import record
 
 
 async def written(brokers: str, count: int) -> list[tuple[str, Any]]:
@@ -30,6 +46,16 @@ async def written(brokers: str, count: int) -> list[tuple[str, Any]]:
 async def scraped(listen: str) -> str:
     async with aiohttp.ClientSession() as client, client.get(f"http://{listen}/metrics") as answer:
         return await answer.text()
+
+
+def phases(exported: str) -> dict[str, int]:
+    """How many rows the writer has counted, by phase."""
+    found: Counter[str] = Counter()
+    for family in text_string_to_metric_families(exported):
+        for sample in family.samples:
+            if sample.name == "revstream_salesforce_rows_total":
+                found[sample.labels["phase"]] += int(sample.value)
+    return dict(found)
 
 
 async def test_a_planned_replay_marks_what_was_read_before_and_nothing_else(
@@ -105,6 +131,74 @@ async def test_what_the_stock_tool_resets_is_a_replay_up_to_where_the_group_was(
         ('outcome="applied",phase="replay",reason="new"', 0),
     ):
         assert f"revstream_events_processed_total{{{labels}}} {count}.0" in exported
+
+
+def owners(salesforce: LocalSalesforce) -> dict[str, Any]:
+    """Whose each Task is."""
+    return {str(task["Id"]): task["OwnerId"] for task in salesforce.org.store.rows("Task")}
+
+
+async def caught_up(brokers: str) -> int:
+    """How many writes there are, once the projector has read all of Stripe's events and Salesforce's answers."""
+    async with Offsets(Kafka(brokers=[brokers])) as cluster, asyncio.timeout(DEADLINE):
+        read = (STRIPE_EVENTS, SALESFORCE_RESULTS)
+        while any(one.lag for one in await cluster.positions(PROJECTOR_GROUP, read)):
+            pass
+        return sum(one.end for one in await cluster.positions(WRITER_GROUP, [SALESFORCE_WRITES]))
+
+
+async def test_what_the_stock_tool_resets_of_the_writer_is_a_replay_up_to_where_it_was(
+    topics: str, tmp_path: Path
+) -> None:
+    unpaid = record(
+        "invoice.payment_failed",
+        invoice(attempt_count=1, amount_remaining=1000),
+        created=OLD + 1,
+        id_="evt_1",
+    )
+    await send(
+        topics,
+        customer("cus_1", OLD, name="Ada"),
+        Record(STRIPE_EVENTS, 0, unpaid.key, unpaid.value, tuple(unpaid.headers)),
+    )
+    async with LocalSalesforce() as salesforce, Line(topics) as line:
+        users = [
+            await seeded(
+                salesforce, "User", Username=f"{name}@example.com", LastName=name, Email="x@example.com"
+            )
+            for name in ("grace", "edsger")
+        ]
+        owned = {"Name": "Ada", "OwnerId": users[0], CUSTOMER_ID_FIELD: "cus_1"}
+        account_id = await seeded(salesforce, "Account", **owned)
+        async with projector(topics, tmp_path), writer(line, salesforce):
+            count = await caught_up(topics)
+            await line.until(count)
+            assert await caught_up(topics) == count
+        before = await ends(topics)
+        tasks = owners(salesforce)
+        assert users[0] in tasks.values()
+        assert before[f"{NOTICES}:0"] > 0
+        org = salesforce.org
+        accounts = org.schema.entities["Account"]
+        _, locked = await org.transact(lambda dml: dml.update(accounts, account_id, {"OwnerId": users[1]}))
+        org.locks.free(locked)
+
+        words = ("--reset-offsets", "--topic", SALESFORCE_WRITES, "--to-earliest", "--execute")
+        assert WRITER_GROUP in await kafka_consumer_groups(topics, "--group", WRITER_GROUP, *words)
+        assert {offset for offset, _ in (await line.committed()).values()} == {0}
+        await line.put(account("cus_9"))
+        listen = free_address()
+        async with projector(topics, tmp_path), writer(line, salesforce, WRITER_METRICS_LISTEN=listen):
+            await line.until(2 * count + 1)
+            exported = await scraped(listen)
+            assert await caught_up(topics) == count + 1
+
+        # Every write was sent again, and nothing follows from it: no notice, no write, no Task, no other owner.
+        assert phases(exported) == {"replay": count, "live": 1}
+        assert "revstream_end_to_end_duration_seconds_count 1.0" in exported
+        after = await ends(topics)
+        assert (after[f"{NOTICES}:0"], len(line.results)) == (before[f"{NOTICES}:0"], 2 * count + 1)
+        assert owners(salesforce) == tasks
 
 
 async def test_one_customer_is_replayed_exactly_and_no_replay_is_replayed(

@@ -44,8 +44,8 @@ Place = tuple[str, int]
 
 
 class Broker:
-    """All of Kafka. `trouble` is the chance that a send fails or a commit gets lost. `reached` is what projectors
-    keep of how far they have ever come, by partition."""
+    """All of Kafka. `trouble` is the chance that a send fails or a commit gets lost. `reached` and
+    `written` are what projectors and writers keep of how far they have ever come, by partition."""
 
     def __init__(self, chance: random.Random, partitions: int) -> None:
         self.partitions = partitions
@@ -53,6 +53,7 @@ class Broker:
         self.logs: dict[Place, list[Stored]] = defaultdict(list)
         self.committed: dict[tuple[str, Place], tuple[int, str]] = {}
         self.reached: dict[int, int] = {}
+        self.written: dict[int, int] = {}
         self.generation: dict[str, int] = defaultdict(int)
         self._news: dict[Place, asyncio.Event] = defaultdict(asyncio.Event)
         self._of_topic: dict[str, asyncio.Event] = defaultdict(asyncio.Event)

@@ -34,6 +34,8 @@ class _Sink:
     async def commit(self, offsets: Mapping[int, tuple[int, str]]) -> bool:
         writer = self._writer
         writer.process.reach()
+        for partition, (offset, _) in offsets.items():
+            writer.broker.written[partition] = max(offset, writer.broker.written.get(partition, 0))
         told = {(topics.SALESFORCE_WRITES, partition): at for partition, at in offsets.items()}
         done = await writer.broker.commit(topics.WRITER_GROUP, writer.generation, told)
         writer.process.committed()
@@ -105,7 +107,7 @@ class Writer:
         """Gets partitions, with the Bulk jobs that their metadata tells of."""
         self.generation = generation
         self._newest.clear()  # what was not committed comes again, the old before the new
-        self._dispatcher.expect(partitions)
+        self._dispatcher.expect(partitions, dict(self.broker.written))
         places = {partition: (topics.SALESFORCE_WRITES, partition) for partition in partitions}
         at = {
             partition: self.broker.position(topics.WRITER_GROUP, place) for partition, place in places.items()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 
+from stream import metrics
 from stream.records import REPLAY, Match, Write, encode
 from stream.salesforce import budget
 from stream.salesforce.budget import Usage
@@ -17,6 +19,20 @@ from tests.fakes.salesforce import FakeSalesforce
 from tests.fakes.writes import account, contact
 
 LOCKED = ("UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record")
+
+
+def counted() -> Counter[tuple[str, ...]]:
+    """What the metrics have counted: rows by object, outcome and phase, and how many times were taken of them."""
+    (counter,), (histogram,) = metrics.ROWS.collect(), metrics.END_TO_END.collect()
+    found = Counter(
+        {
+            tuple(one.labels[name] for name in ("object", "outcome", "phase")): int(one.value)
+            for one in counter.samples
+            if one.name.endswith("_total")
+        }
+    )
+    found["timed",] = next(int(one.value) for one in histogram.samples if one.name.endswith("_count"))
+    return found
 
 
 def outcomes(log: MemoryLog) -> list[tuple[str, str]]:
@@ -62,6 +78,27 @@ async def test_in_a_replay_what_was_confirmed_is_sent_again_and_heals_the_record
         await desk.until(lambda: desk.log.committed[0][0] == 2)
         assert [result.outcome for result in desk.log.results] == ["created", "updated"]
         assert fake.by_external_id("Account")["cus_1"]["Name"] == "cus_1"
+
+
+async def test_what_was_told_before_is_a_replay_though_its_record_does_not_say_so() -> None:
+    """Whoever moves the writer's offsets back marks no record."""
+    fake, log = FakeSalesforce(), MemoryLog()
+    async with at_work(fake, log) as desk:
+        desk.put(account("cus_1"), account("cus_2"))
+        log.put(b"{", key="Account:cus_3")
+        desk.read()
+        await desk.done()
+    before = counted()
+    log.committed[0] = (1, "")
+    async with at_work(fake, log) as desk:
+        desk.put(account("cus_4"))
+        await desk.done()
+    assert counted() - before == {
+        ("Account", "updated", "replay"): 1,
+        ("unknown", "dead-lettered", "replay"): 1,
+        ("Account", "created", "live"): 1,
+        ("timed",): 1,
+    }
 
 
 async def test_a_write_that_takes_a_replayed_one_over_is_sent_too() -> None:
