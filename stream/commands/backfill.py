@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from stream import backfill as backfills
 from stream.backfill import SKEW_SECONDS, Gap, Wanted
+from stream.commands import cost as costs
 from stream.commands import options
-from stream.commands.replay import BATCH
+from stream.commands.cost import BATCH
 from stream.commands.told import (
     DONE,
     EXIT_CODES,
@@ -25,11 +25,10 @@ from stream.commands.told import (
     say_json,
     when,
 )
-from stream.kafka import client, footprint
+from stream.kafka import client
 from stream.kafka.batches import BatchProducer, Record, partition_of
 from stream.kafka.plan import read_time
 from stream.kafka.scan import ranges, scan
-from stream.salesforce.estimate import estimate
 from stream.settings import Kafka, Settings, missing
 from stream.stripe import routing
 from stream.stripe.envelope import EnvelopeError
@@ -132,14 +131,6 @@ async def _plan(settings: Settings, gap: Gap, partitions: int) -> dict[str, Any]
     events = gap.events
     keys = {told.key.encode() for told in events}
     total = len(events)
-    chunks = min(total, partitions * ceil(total / BATCH))
-    cost = estimate(
-        await footprint.load(settings, keys, events=total, seen=total, chunks=chunks),
-        bulk_from=settings.writer.bulk_from_rows,
-        concurrency=settings.salesforce.concurrency,
-        share=settings.salesforce.budget_share,
-        usage=None,
-    )
     told_from = time.time() - settings.notify.oldest_hours * 3600
     return {
         "listed": gap.listed,
@@ -150,7 +141,7 @@ async def _plan(settings: Settings, gap: Gap, partitions: int) -> dict[str, Any]
         "first": min((told.created for told in events), default=None),
         "last": max((told.created for told in events), default=None),
         "recent": sum(told.created >= told_from for told in events),
-        "salesforce": cost,
+        "salesforce": await costs.of_events(settings, keys, total, partitions),
     }
 
 

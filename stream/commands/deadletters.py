@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from stream import letters, topics
+from stream.commands import cost as costs
 from stream.commands import options
 from stream.commands.told import (
     DONE,
@@ -33,7 +34,7 @@ from stream.kafka.plan import read_time
 from stream.kafka.scan import ranges, scan
 from stream.letters import ORIGINS, Letter, Wanted
 from stream.records import decode_write
-from stream.salesforce.estimate import Load, estimate
+from stream.salesforce.estimate import Load
 from stream.settings import Kafka, Settings
 
 BATCH = 500
@@ -188,13 +189,7 @@ def redrive(names: tuple[str, ...], reason: str, yes: bool, as_json: bool, **giv
             raise Refusal(REFUSED, f"{foreign[0].name} does not say which topic it came from; discard it.")
         old = letters.superseded(chosen, await _newest(kafka, chosen))
         go = {(letter.partition, letter.offset): letter for letter in chosen if letter.name not in old}
-        cost = estimate(
-            _load(settings, go.values()),
-            bulk_from=settings.writer.bulk_from_rows,
-            concurrency=settings.salesforce.concurrency,
-            share=settings.salesforce.budget_share,
-            usage=None,
-        )
+        cost = costs.of_load(settings, _load(settings, go.values()))
         if not yes:
             _confirm(f"{len(go)} are sent again ({cost.told}), {len(old)} are closed as superseded.")
         now = int(time.time() * 1000)

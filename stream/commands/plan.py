@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from math import ceil
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ import click
 import msgspec
 
 from stream import backfill
+from stream.commands import cost as costs
 from stream.commands import options
 from stream.commands.options import PLANNED, STAGES
 from stream.commands.told import (
@@ -27,18 +27,11 @@ from stream.commands.told import (
     say_table,
     when,
 )
-from stream.kafka import footprint
 from stream.kafka import plan as plans
-from stream.kafka.batches import MAX_CHUNK_RECORDS
 from stream.kafka.offsets import Offsets
 from stream.kafka.plan import Plan, PlanError, Position, Scenario
-from stream.salesforce.budget import Usage
-from stream.salesforce.client import Client
-from stream.salesforce.describe import Describer
-from stream.salesforce.errors import RequestError
-from stream.salesforce.estimate import Estimate, Load, estimate
-from stream.salesforce.session import Session
-from stream.settings import SettingError, Settings
+from stream.salesforce.estimate import Estimate
+from stream.settings import Settings
 from stream.topics import WRITER_GROUP
 
 SAMPLE = 200_000
@@ -92,7 +85,7 @@ def plan(
             first = await cluster.times({(m.topic, m.partition): m.target for m in moves if m.target < m.end})
             types, read, keys = await cluster.types(moves, sample)
         looked = sum(read.values())
-        cost = await _cost(settings, made, keys, looked, min(first.values(), default=None))
+        cost = await costs.of_plan(settings, made, keys, looked, min(first.values(), default=None))
         target = out or Path(f"revstream-plan-{stage}-{made.made_at}.json")
         refused = bool(made.marked) and not allow_clamp
         warnings = _warnings(made, scenario, asked, oldest)
@@ -182,37 +175,6 @@ def _instead(plan: Plan, asked: datetime) -> str:
     if plan.group == WRITER_GROUP:
         return f"The projector writes it anew: revstream offsets plan --to-datetime {asked.isoformat()}"
     return backfill.advice(asked, datetime.now(UTC))
-
-
-async def _cost(
-    settings: Settings, plan: Plan, keys: Collection[bytes], looked: int, since: int | None
-) -> Estimate:
-    """Of what is read again; keys are those of the records that were looked at."""
-    if plan.group == WRITER_GROUP:
-        share = plan.again / max(1, looked)
-        objects = Counter(key.decode(errors="replace").partition(":")[0] for key in keys)
-        load = Load({object_: ceil(count * share) for object_, count in objects.items()})
-    else:
-        chunks = sum(ceil(max(0, move.again) / MAX_CHUNK_RECORDS) for move in plan.moves)
-        load = await footprint.load(settings, keys, since, events=plan.again, seen=looked, chunks=chunks)
-    return estimate(
-        load,
-        bulk_from=settings.writer.bulk_from_rows,
-        concurrency=settings.salesforce.concurrency,
-        share=settings.salesforce.budget_share,
-        usage=await _usage(settings),
-    )
-
-
-async def _usage(settings: Settings) -> Usage | None:
-    """Today's budget, if Salesforce is set up and answers: a plan can be made without it."""
-    if not settings.salesforce.login_url:
-        return None
-    try:
-        async with Session(settings.salesforce) as session:
-            return await Client(session, Describer(settings.salesforce, session)).limits()
-    except (RequestError, SettingError):
-        return None
 
 
 def _tell(

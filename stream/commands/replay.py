@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from math import ceil
 from pathlib import Path
 
 import click
 
 from stream import replay as replays
 from stream import topics
+from stream.commands import cost as costs
 from stream.commands import options
+from stream.commands.cost import BATCH
 from stream.commands.told import (
     DONE,
     EXIT_CODES,
@@ -24,7 +25,7 @@ from stream.commands.told import (
     say_json,
 )
 from stream.control import Closed
-from stream.kafka import client, footprint
+from stream.kafka import client
 from stream.kafka.batches import BatchProducer, Record
 from stream.kafka.control import give
 from stream.kafka.letters import find
@@ -33,11 +34,9 @@ from stream.kafka.scan import ranges, scan
 from stream.letters import Wanted
 from stream.records import REPLAY
 from stream.replay import Chosen, Progress, keep, read
-from stream.salesforce.estimate import estimate
 from stream.settings import Kafka, Settings
 
 REASON = "Its events were replayed."
-BATCH = 500
 
 
 @click.command(epilog=EXIT_CODES)
@@ -97,15 +96,8 @@ def replay(
         if open_:
             progress.letters = replays.replayed(open_, ids)
         total = types.total()
-        chunks = min(total, settings.kafka.partitions * ceil(total / BATCH))
-        counted = {"events": total, "seen": total, "chunks": chunks}
-        cost = estimate(
-            await footprint.load(settings, keys, chosen=ids if progress.chosen.narrow else None, **counted),
-            bulk_from=settings.writer.bulk_from_rows,
-            concurrency=settings.salesforce.concurrency,
-            share=settings.salesforce.budget_share,
-            usage=None,
-        )
+        chosen_ids = ids if progress.chosen.narrow else None
+        cost = await costs.of_events(settings, keys, total, kafka.partitions, chosen_ids)
         plan = {
             "events": total,
             "types": dict(types.most_common()),
