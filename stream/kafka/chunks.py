@@ -36,6 +36,8 @@ FETCH_PARTITION_BYTES = 8 * 1024 * 1024
 # Of all partitions in one answer. By default it is 50 MB, which takes seconds to be read into records while tables
 # come back: the consumer's thread was taken for dead meanwhile, and heartbeats were late. This is no slower.
 FETCH_BYTES = 16 * 1024 * 1024
+# How often it is looked whether the coordination of the group stands still.
+ERRORS_SECONDS = 1.0
 
 Chunk = Sequence[ConsumerRecord]
 BeforeCommit = Callable[[Mapping[TP, int]], Awaitable[None]]
@@ -214,6 +216,18 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # Faust has no settings for these
         consumer._fetch_max_bytes = FETCH_BYTES
         return consumer
+
+    @driver.AIOKafkaConsumerThread.task  # type: ignore[untyped-decorator]
+    async def _hear_of_errors(self) -> None:
+        """Ends the worker when Kafka refuses it in its group. aiokafka then stands still until somebody asks for
+        errors, as its own poll does; Faust never does."""
+        while not self.should_stop:
+            await self.sleep(ERRORS_SECONDS)
+            try:
+                self._ensure_consumer()._coordinator.check_errors()
+            except Exception as error:
+                self.parent_loop.call_soon_threadsafe(self.app._crash, error)
+                return
 
 
 class _WholeBuffer(ProducerBuffer):  # type: ignore[misc]

@@ -89,7 +89,8 @@ class Guard:
 async def unguarded(kafka: Kafka, group: str, stop: asyncio.Event) -> bool:
     """Waits until nobody guards a group. False when `stop` is set before that.
 
-    A stage has to ask before it joins: Faust does not get over a refusal.
+    A stage asks before it joins. Refused all the same, since the guard came in between or while the stage was
+    thought dead, it ends; started again, it asks.
     """
     async with Offsets(kafka) as cluster:
         told = False

@@ -11,6 +11,7 @@ from typing import Any
 
 import faust
 import mode
+from aiokafka.errors import InconsistentGroupProtocolError
 from faust.types import TP
 from faust.types.auth import AuthProtocol
 
@@ -100,10 +101,19 @@ async def run(app: faust.App, stop: asyncio.Event, ready: Callable[[], None] = l
             ready()
             await asyncio.wait(waits[:2], return_when=asyncio.FIRST_COMPLETED)
         if app._crashed.is_set():
-            raise WorkerError(f"The projector stopped: {app.crash_reason!r}") from app.crash_reason
+            raise WorkerError(_told(app.crash_reason)) from app.crash_reason
     finally:
         for wait in waits:
             wait.cancel()
         # A crash may take Faust's consumer thread with it, and a commit then waits for it without end.
         with nullcontext() if stop.is_set() else or_end():
             await app.stop()
+
+
+def _told(reason: BaseException | None) -> str:
+    if isinstance(reason, InconsistentGroupProtocolError):
+        return (
+            "The projector is not taken into its group, which is guarded, as by a rebuild. It ends; "
+            "started again, it waits."
+        )
+    return f"The projector stopped: {reason!r}"

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from stream.kafka.batches import Record
 from stream.kafka.guard import Guard
 from stream.kafka.offsets import Offsets
+from stream.kafka.worker import WorkerError
 from stream.records import REPLAY
 from stream.sandbox.salesforce import LocalSalesforce
 from stream.settings import Kafka
+from stream.stage import FAILED
 from stream.topics import NOTICES, PROJECTOR_GROUP, SALESFORCE_WRITES, STRIPE_EVENTS, TOPICS, changelog
 from tables import customer_mapping
 from tests.integration.conftest import PARTITIONS
 from tests.integration.test_offsets import OLD, commit, committed, environment, revstream
 from tests.integration.test_projector import DEADLINE, customer, projector, read, send, writes
+from tests.integration.test_recovery import Worker, ready
 from tests.integration.test_writer import Line, records, writer
 from tests.unit.test_churn import began
 
@@ -204,6 +209,36 @@ async def test_no_projector_runs_meanwhile(topics: str, tmp_path: Path) -> None:
         await send(topics, customer("cus_2", OLD))
         await writes(topics, 4)
         await waiting.__aexit__(None, None, None)
+
+
+async def test_a_projector_whom_the_guard_forestalls_ends(topics: str, tmp_path: Path) -> None:
+    """It looked just before the guard came."""
+    kafka = Kafka(brokers=[topics], partitions=PARTITIONS)
+    async with Offsets(kafka) as cluster, Guard(kafka, cluster, PROJECTOR_GROUP, STRIPE_EVENTS) as guard:
+        with pytest.raises(WorkerError, match="guarded, as by a rebuild"):
+            async with ready(Worker(topics, tmp_path, "memory")):
+                pass
+        await guard.check()
+
+
+async def test_a_projector_that_was_thought_dead_ends_and_then_waits(topics: str, tmp_path: Path) -> None:
+    kafka = Kafka(brokers=[topics], partitions=PARTITIONS)
+    await send(topics, customer("cus_1", OLD))
+    async with Offsets(kafka) as cluster:
+        async with projector(topics, tmp_path, KAFKA_SESSION_TIMEOUT_SECONDS="6") as frozen:
+            await writes(topics, 2)
+            frozen.send_signal(signal.SIGSTOP)
+            await cluster.until_inactive(PROJECTOR_GROUP, 60)
+            async with Guard(kafka, cluster, PROJECTOR_GROUP, STRIPE_EVENTS) as guard:
+                frozen.send_signal(signal.SIGCONT)
+                await says(frozen, b"not taken into its group")
+                assert await asyncio.wait_for(frozen.wait(), 60) == FAILED
+                async with projector(topics, tmp_path) as again:
+                    await says(again, b"is guarded")
+                await guard.check()
+        async with projector(topics, tmp_path):
+            await send(topics, customer("cus_2", OLD))
+            await writes(topics, 4)
 
 
 async def test_a_dry_run_goes_along_with_a_projector(topics: str, tmp_path: Path) -> None:
