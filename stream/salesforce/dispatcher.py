@@ -15,12 +15,12 @@ import msgspec
 
 from stream import metrics
 from stream.records import REPLAY, RowError, decode_write
-from stream.salesforce import budget, bulk, org
+from stream.salesforce import budget, bulk
 from stream.salesforce.bulk import Kept
+from stream.salesforce.clearance import Clearance
 from stream.salesforce.confirmed import Confirmed
-from stream.salesforce.errors import Kind, RequestError
 from stream.salesforce.jobs import Desk, Jobs, claims
-from stream.salesforce.lanes import ALL, CONFIGURATION, OPERATOR, QUOTA, Lane, Lanes, Pace
+from stream.salesforce.lanes import OPERATOR, Lanes, Pace
 from stream.salesforce.outbox import Log, Outbox
 from stream.salesforce.planner import CALL_ROWS
 from stream.salesforce.port import Salesforce
@@ -78,7 +78,9 @@ class Dispatcher:
             fail=self.fail,
         )
         self._jobs = Jobs(port, self._verdicts, self._pace, desk)
-        self._unchecked = set(settings.mapping)
+        self._clearance = Clearance(
+            port, settings, self._lanes, self._verdicts, self._book, self._jobs, clock
+        )
         self._reached: Mapping[int, int] = {}
         self._opened: float | None = None  # when the first row of the next window came
         self._looked = _AT_ONCE  # when it was last looked what may go
@@ -219,7 +221,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Works until told to stop. Raises what the log raises when outcomes cannot be told."""
-        await self._check_org()
+        await self._clearance.check_org()
         while not self._stopping:
             await self._sleep()
             await self._outbox.flush()
@@ -284,11 +286,11 @@ class Dispatcher:
 
     async def _turn(self) -> None:
         self._looked = self._clock()
-        if not await self._may_go():
+        if not await self._clearance.given():
             return
         limit = self._settings.writer.window_rows
         now = self._clock()
-        rows = self._book.take(limit, now, lambda object_: self._allowance(object_, now))
+        rows = self._book.take(limit, now, lambda object_: self._clearance.rows(object_, now))
         if not rows:
             return
         metrics.WINDOW_ROWS.observe(len(rows))
@@ -310,61 +312,3 @@ class Dispatcher:
             self._opened = _AT_ONCE  # what was left over has waited already
         elif self._opened is None and done and self._book.waiting():
             self._opened = now
-
-    def _allowance(self, object_: str, now: float) -> int:
-        """A backlog waits for the job of its object to end, and then goes by the next one."""
-        backlog = self._book.waiting(object_) >= self._settings.writer.bulk_from_rows
-        if backlog and self._jobs.running(object_):
-            return 0
-        return self._lanes.allowance(object_, now)
-
-    async def _may_go(self) -> bool:
-        """Looks at what keeps everything or an object back, and whether that has ended."""
-        if ALL in self._lanes.held:
-            return False
-        now = self._clock()
-        gate = self._lanes.due(ALL, now)
-        if gate is not None and (gate.reason == QUOTA or not self._book.waiting()):
-            return await self._ask_limits(gate, now)
-        usage = self._port.usage
-        if usage is not None and budget.spent(usage, self._settings.salesforce.budget_share):
-            self._verdicts.close(ALL, QUOTA, now, f"{usage.used} of {usage.limit} are used.")
-            return False
-        due = {name for name in self._settings.mapping if self._lanes.due(name, now)}
-        self._unchecked |= due
-        await self._check_org()
-        for object_ in due:
-            if self._lanes.due(object_, now) and not self._book.waiting(object_):
-                self._verdicts.open(object_)  # no rows to try it with
-        return True
-
-    async def _ask_limits(self, gate: Lane, now: float) -> bool:
-        """A trial of the gate without rows: whether Salesforce answers, and how much is left."""
-        try:
-            usage = await self._port.limits()
-        except RequestError as error:
-            if error.kind is not Kind.CONFIGURATION:
-                self._verdicts.refused((), error, now, ALL)
-                return False
-            usage = self._port.usage  # our user may not see the limits, but the answer's header tells as much
-        if budget.spent(usage, self._settings.salesforce.budget_share):
-            self._verdicts.close(ALL, QUOTA, now, gate.told)
-            return False
-        self._verdicts.passed()
-        return True
-
-    async def _check_org(self) -> None:
-        """Asks whether the org has what the mapping names, once, and again for a lane that is closed."""
-        for object_, fields in org.needed(self._settings).items():
-            if object_ not in self._unchecked or not self._lanes.allowance(object_, self._clock()):
-                continue
-            try:
-                finding = await org.check(self._port, object_, fields)
-            except RequestError as error:
-                self._verdicts.refused((), error, self._clock(), object_)
-                return
-            self._unchecked.discard(object_)
-            for warning in finding.warnings:
-                log.warning("%s", warning)
-            if finding.faults:
-                self._verdicts.close(object_, CONFIGURATION, self._clock(), " ".join(finding.faults))
