@@ -11,11 +11,16 @@ import pytest
 import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from pydantic import SecretStr
 
 from stream.kafka.broker import Broker
 from stream.kafka.client import create_topics
 from stream.kafka.lag import GROUPS
-from stream.settings import Kafka
+from stream.salesforce.client import Client
+from stream.salesforce.describe import Describer
+from stream.salesforce.session import Session
+from stream.sandbox.salesforce import LocalSalesforce
+from stream.settings import Kafka, Salesforce
 
 PARTITIONS = 4
 DEADLINE = 120.0
@@ -93,3 +98,20 @@ async def delete_topics(brokers: str) -> None:
             await asyncio.sleep(0.02)
     finally:
         await admin.close()
+
+
+@pytest_asyncio.fixture
+async def sandbox() -> AsyncIterator[LocalSalesforce]:
+    """An empty local Salesforce."""
+    async with LocalSalesforce() as salesforce:
+        yield salesforce
+
+
+@pytest_asyncio.fixture
+async def port(sandbox: LocalSalesforce) -> AsyncIterator[Client]:
+    """The real client, logged in there."""
+    login = Salesforce(
+        login_url=sandbox.url, client_id="sandbox", client_secret=SecretStr("sandbox"), timeout_seconds=10
+    )
+    async with Session(login) as session:
+        yield Client(session, Describer(login, session))

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Any
-
-import pytest_asyncio
-from pydantic import SecretStr
 
 from agents import churn, customers
 from agents.events import Event, State, fold
-from stream import settings as config
 from stream.records import Write
 from stream.salesforce.client import Client
-from stream.salesforce.describe import Describer
-from stream.salesforce.session import Session
 from stream.sandbox.salesforce import LocalSalesforce, identifiers
 from stream.settings import CUSTOMER_ID_FIELD, STRIPE_ID_FIELD
 from tests.fakes.desk import at_work, settings
 from tests.fakes.writes import account
+from tests.integration.org import seeded
 from tests.touched import event, touched
 from tests.unit.test_churn import began, ended
 
@@ -26,31 +21,9 @@ MISSING = identifiers.make("701", 999)
 UPGRADE = "Existing Customer - Upgrade"
 
 
-@pytest_asyncio.fixture
-async def sandbox() -> AsyncIterator[LocalSalesforce]:
-    async with LocalSalesforce() as salesforce:
-        yield salesforce
-
-
-@pytest_asyncio.fixture
-async def port(sandbox: LocalSalesforce) -> AsyncIterator[Client]:
-    login = config.Salesforce(
-        login_url=sandbox.url, client_id="sandbox", client_secret=SecretStr("sandbox"), timeout_seconds=10
-    )
-    async with Session(login) as session:
-        yield Client(session, Describer(login, session))
-
-
-async def seed(sandbox: LocalSalesforce, object_: str, **fields: Any) -> str:
-    entity = sandbox.org.schema.entities[object_]
-    made, locked = await sandbox.org.transact(lambda dml: str(dml.insert(entity, fields).identifier))
-    sandbox.org.locks.free(locked)
-    return str(made)
-
-
 async def deal(sandbox: LocalSalesforce, parent: str, **fields: Any) -> str:
     told = {"Name": "Deal", "Type": UPGRADE, "StageName": "Qualification", "CloseDate": "2026-12-31"}
-    return await seed(sandbox, "Opportunity", AccountId=parent, **told | fields)
+    return await seeded(sandbox, "Opportunity", AccountId=parent, **told | fields)
 
 
 def get(sandbox: LocalSalesforce, object_: str, id_: str) -> dict[str, Any]:
@@ -79,9 +52,9 @@ def writes(*events: Event, campaign: str, email: str | None = "ada@example.com")
 
 
 async def test_a_customer_leaves_and_comes_back(sandbox: LocalSalesforce, port: Client) -> None:
-    campaign = await seed(sandbox, "Campaign", Name="Win-back")
-    mine = await seed(sandbox, "Account", Name="Ada", **{CUSTOMER_ID_FIELD: "cus_1"})
-    other = await seed(sandbox, "Account", Name="Eve", **{CUSTOMER_ID_FIELD: "cus_2"})
+    campaign = await seeded(sandbox, "Campaign", Name="Win-back")
+    mine = await seeded(sandbox, "Account", Name="Ada", **{CUSTOMER_ID_FIELD: "cus_1"})
+    other = await seeded(sandbox, "Account", Name="Eve", **{CUSTOMER_ID_FIELD: "cus_2"})
     meant = await deal(sandbox, mine)
     spared = [
         await deal(sandbox, mine, Type="New Customer"),
@@ -132,7 +105,7 @@ async def test_a_campaign_that_does_not_exist_sets_only_the_member_aside(
 
 
 async def test_who_has_no_email_is_won_back_all_the_same(sandbox: LocalSalesforce, port: Client) -> None:
-    campaign = await seed(sandbox, "Campaign", Name="Win-back")
+    campaign = await seeded(sandbox, "Campaign", Name="Win-back")
     async with at_work(port) as desk:
         desk.put(*writes(began(), ended(at=GONE), campaign=campaign, email=None))
         assert {result.outcome for result in await desk.done()} == {"created"}

@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest_asyncio
-from pydantic import SecretStr
-
 from agents import disputes, failed_payments, invoices
-from stream import settings as config
 from stream.records import Write
 from stream.salesforce.client import Client
-from stream.salesforce.describe import Describer
-from stream.salesforce.session import Session
 from stream.sandbox.salesforce import LocalSalesforce
 from stream.settings import CUSTOMER_ID_FIELD, DEFAULT_MAPPING, STRIPE_ID_FIELD, Settings
 from tests.fakes.desk import at_work, settings
 from tests.fakes.writes import account, contact
+from tests.integration.org import seeded
 from tests.money import after, charge, dispute, events, invoice, said
 
 PEOPLE = {"LastName": "Owner", "Email": "owner@example.com"}
-
-
-@pytest_asyncio.fixture
-async def sandbox() -> AsyncIterator[LocalSalesforce]:
-    async with LocalSalesforce() as salesforce:
-        yield salesforce
-
-
-@pytest_asyncio.fixture
-async def port(sandbox: LocalSalesforce) -> AsyncIterator[Client]:
-    login = config.Salesforce(
-        login_url=sandbox.url, client_id="sandbox", client_secret=SecretStr("sandbox"), timeout_seconds=10
-    )
-    async with Session(login) as session:
-        yield Client(session, Describer(login, session))
-
-
-async def seed(sandbox: LocalSalesforce, object_: str, **fields: Any) -> str:
-    entity = sandbox.org.schema.entities[object_]
-    made, locked = await sandbox.org.transact(lambda dml: str(dml.insert(entity, fields).identifier))
-    sandbox.org.locks.free(locked)
-    return str(made)
 
 
 def held(
@@ -63,8 +35,8 @@ def failed(own: Settings | None = None) -> Write:
 async def test_the_task_of_a_failed_payment_goes_to_the_accounts_owner(
     sandbox: LocalSalesforce, port: Client
 ) -> None:
-    user = await seed(sandbox, "User", Username="owner@example.com", **PEOPLE)
-    owned = await seed(sandbox, "Account", Name="Ada", OwnerId=user, **{CUSTOMER_ID_FIELD: "cus_1"})
+    user = await seeded(sandbox, "User", Username="owner@example.com", **PEOPLE)
+    owned = await seeded(sandbox, "Account", Name="Ada", OwnerId=user, **{CUSTOMER_ID_FIELD: "cus_1"})
     async with at_work(port) as desk:
         desk.put(failed())
         await desk.done()
@@ -80,9 +52,9 @@ async def test_the_task_of_a_failed_payment_goes_to_the_accounts_owner(
 async def test_an_inactive_owner_is_told_of_and_a_substitute_helps(
     sandbox: LocalSalesforce, port: Client
 ) -> None:
-    user = await seed(sandbox, "User", Username="owner@example.com", **PEOPLE)
-    other = await seed(sandbox, "User", Username="other@example.com", **PEOPLE)
-    await seed(sandbox, "Account", Name="Ada", OwnerId=user, **{CUSTOMER_ID_FIELD: "cus_1"})
+    user = await seeded(sandbox, "User", Username="owner@example.com", **PEOPLE)
+    other = await seeded(sandbox, "User", Username="other@example.com", **PEOPLE)
+    await seeded(sandbox, "Account", Name="Ada", OwnerId=user, **{CUSTOMER_ID_FIELD: "cus_1"})
     entity = sandbox.org.schema.entities["User"]
     _, locked = await sandbox.org.transact(lambda dml: dml.update(entity, user, {"IsActive": False}))
     sandbox.org.locks.free(locked)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
-import pytest_asyncio
 
 from stream.control import Closed, Orders, Pause, encode
 from stream.listen import free_address
@@ -15,12 +13,6 @@ from tests.fakes.writes import account, contact
 from tests.integration.test_offsets import OLD, revstream
 from tests.integration.test_projector import customer, projector, send, writes
 from tests.integration.test_writer import Line, until, writer
-
-
-@pytest_asyncio.fixture
-async def sandbox() -> AsyncIterator[LocalSalesforce]:
-    async with LocalSalesforce() as salesforce:
-        yield salesforce
 
 
 async def test_a_pause_holds_over_a_restart_until_it_is_taken_back(

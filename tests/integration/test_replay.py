@@ -28,10 +28,11 @@ from stream.topics import (
     WRITER_GROUP,
 )
 from tests.fakes.writes import account
+from tests.integration.org import seeded
 from tests.integration.test_offsets import OLD, committed, revstream
 from tests.integration.test_projector import DEADLINE, customer, projector, read, send
 from tests.integration.test_rebuild import ends
-from tests.integration.test_writer import Line, seeded, writer
+from tests.integration.test_writer import Line, writer
 from tests.money import invoice
 from tests.stock_tool import kafka_consumer_groups
 from tests.touched import record

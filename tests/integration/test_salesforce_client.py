@@ -21,12 +21,7 @@ from stream.sandbox.salesforce import Fault, Identity, LocalSalesforce
 from stream.settings import CUSTOMER_ID_FIELD as ID
 from tests.fakes.salesforce_port import SalesforcePort
 from tests.fakes.writes import account
-
-
-@pytest_asyncio.fixture
-async def sandbox() -> AsyncIterator[LocalSalesforce]:
-    async with LocalSalesforce() as salesforce:
-        yield salesforce
+from tests.integration.org import seeded
 
 
 def plain(sandbox: LocalSalesforce, **changes: Any) -> settings.Salesforce:
@@ -51,14 +46,7 @@ class _OverTheWire(SalesforcePort):
         self.sandbox = sandbox
 
     async def seed(self, port: Any, object_: str, **fields: Any) -> str:
-        org = self.sandbox.org
-
-        def work(dml: Any) -> str:
-            return str(dml.insert(org.schema.entity(object_), fields).identifier)
-
-        made, locked = await org.transact(work)
-        org.locks.free(locked)
-        return made
+        return await seeded(self.sandbox, object_, **fields)
 
 
 class TestPlain(_OverTheWire):

@@ -28,14 +28,9 @@ from stream.settings import CUSTOMER_ID_FIELD as ID
 from stream.topics import DEAD_LETTERS, SALESFORCE_RESULTS, SALESFORCE_WRITES, WRITER_GROUP
 from tests.fakes.writes import account, contact
 from tests.integration.conftest import PARTITIONS
+from tests.integration.org import seeded
 
 DEADLINE = 120.0
-
-
-@pytest_asyncio.fixture
-async def sandbox() -> AsyncIterator[LocalSalesforce]:
-    async with LocalSalesforce() as salesforce:
-        yield salesforce
 
 
 class Line:
@@ -196,15 +191,6 @@ def calls(sandbox: LocalSalesforce) -> Counter[str]:
     made: Counter[str] = Counter()
     for (operation, _), count in sandbox.org.calls.items():
         made[operation] += count
-    return made
-
-
-async def seeded(sandbox: LocalSalesforce, object_: str, **fields: Any) -> str:
-    def work(dml: Any) -> str:
-        return str(dml.insert(sandbox.org.schema.entity(object_), fields).identifier)
-
-    made, locked = await sandbox.org.transact(work)
-    sandbox.org.locks.free(locked)
     return made
 
 

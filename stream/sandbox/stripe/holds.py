@@ -73,22 +73,9 @@ def _lapse(life: Life, charge: Charge, intent: str) -> None:
 def _reversal(life: Life, charge: Charge, amount: int) -> tuple[Refund, ...]:
     """Until basil what was not captured was given back by a refund (changelog, "Partially capturing or canceling
     payments no longer creates a Refund")."""
-    book = life.book
-    if not amount or book.version_at(life.now) >= BASIL:
+    if not amount or life.book.version_at(life.now) >= BASIL:
         return ()
-    return (
-        Refund(
-            id=book.new_id("re_3"),
-            created=life.now,
-            account=book.account,
-            charge=charge.id,
-            payment_intent=charge.payment_intent,
-            customer=charge.customer,
-            amount=amount,
-            currency=charge.currency,
-            reversal=True,
-        ),
-    )
+    return (msgspec.structs.replace(payments.refund_of(life, charge, amount), reversal=True),)
 
 
 def _tell_reversal(life: Life, charge: Charge) -> None:

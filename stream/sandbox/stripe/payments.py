@@ -124,20 +124,25 @@ def refund(life: Life, charge: Charge, amount: int) -> None:
     life.moved("refunded", charge.id)
 
 
-def give_back(life: Life, charge: Charge, amount: int) -> Refund:
-    """`charge.refunded` and `refund.created`."""
-    book = life.book
-    given = Refund(
-        id=book.new_id("re_3"),
+def refund_of(life: Life, charge: Charge, amount: int) -> Refund:
+    """One that begins now."""
+    return Refund(
+        id=life.book.new_id("re_3"),
         created=life.now,
-        account=book.account,
+        account=life.book.account,
         charge=charge.id,
         payment_intent=charge.payment_intent,
         customer=charge.customer,
         amount=amount,
         currency=charge.currency,
-        reason=life.rng.choice((None, "requested_by_customer", "duplicate")),
     )
+
+
+def give_back(life: Life, charge: Charge, amount: int) -> Refund:
+    """`charge.refunded` and `refund.created`."""
+    book = life.book
+    reasons = (None, "requested_by_customer", "duplicate")
+    given = msgspec.structs.replace(refund_of(life, charge, amount), reason=life.rng.choice(reasons))
     charge = book.change(charge, life.now, "charge.refunded", refunds=(*charge.refunds, given))
     book.add(given, "refund.created")
     if not charge.left:
