@@ -58,6 +58,9 @@ def log_to_stderr(settings: Settings) -> None:
         logging.getLogger(ours).setLevel(settings.revstream.log_level)
     for faust in ("stream.kafka.chunks", "stream.kafka.recovery"):  # named by our modules, written by Faust's
         logging.getLogger(faust).setLevel(logging.WARNING)
+    # Their warnings are of sensors that are not there, and of commits that take longer than the second between two.
+    for noisy in ("faust.app.base", "mode.timers"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     quieten("aiokafka")
 
 
