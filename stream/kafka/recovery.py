@@ -23,12 +23,13 @@ Restore = Callable[[int, Sequence[ConsumerRecord]], None]
 class ChunkRecovery(Recovery):  # type: ignore[misc]
     """Faust's recovery, which is told when and from where to read; what is read comes by `take`.
 
-    `restores` says by changelog topic how a table takes records of a partition.
+    `restores` says by changelog topic how a table takes records of a partition, `checks` whether it then has all.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.restores: dict[str, Restore] = {}
+        self.checks: dict[str, Callable[[int], None]] = {}
 
     def take(self, tp: TP, records: Sequence[ConsumerRecord]) -> None:
         """Applies records of a changelog. Raises what the table raises; nothing of them counts as read then.
@@ -49,12 +50,19 @@ class ChunkRecovery(Recovery):  # type: ignore[misc]
         self._end_if_done()
 
     async def on_recovery_completed(self, generation_id: int = 0) -> None:
-        """Hands streams over from where they are committed; no event flows before.
+        """Hands streams over from where they are committed, if tables are whole; no event flows before.
 
         Faust seeks first and then empties all queues. A chunk that was fetched in between was gone, and as it was
         never acknowledged, nothing behind it was ever committed.
         """
         self.app.consumer.stop_flow()
+        try:
+            for tp in self.active_tps:
+                if check := self.checks.get(tp.topic):
+                    check(tp.partition)
+        except Exception as error:
+            await self.app.crash(error)
+            raise
         await super().on_recovery_completed(generation_id)
 
     def _remaining(self, topic: str) -> int:

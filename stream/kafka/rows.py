@@ -43,7 +43,10 @@ class Rows:
         self._check = check
         self._epochs = Epochs()
         self._overwritten: dict[int, set[bytes]] = {}
-        table.app.tables.recovery.restores[table.changelog_topic_name] = self.restore
+        self._unreadable: dict[int, dict[bytes, tuple[int, msgspec.DecodeError]]] = {}
+        recovery = table.app.tables.recovery
+        recovery.restores[table.changelog_topic_name] = self.restore
+        recovery.checks[table.changelog_topic_name] = self.restored
 
     @property
     def name(self) -> str:
@@ -108,10 +111,11 @@ class Rows:
 
     def restore(self, partition: int, records: Sequence[ConsumerRecord]) -> None:
         """Takes the table's own records back from its changelog, in their order, but for those of former owners who
-        came too late. Raises ChangelogError."""
+        came too late, and those that cannot be read: a later one of the same row may take their place."""
         self._remember(partition)
         rows: dict[bytes, bytes | None] = {}
         late = self._overwritten.setdefault(partition, set())
+        unreadable = self._unreadable.setdefault(partition, {})
         for record in records:
             if self._epochs.late(partition, record.offset, record.headers):
                 late.add(record.key)
@@ -119,13 +123,24 @@ class Rows:
             try:
                 self._check(record.value)
             except msgspec.DecodeError as error:
-                raise ChangelogError(
-                    f"The changelog of {self.name} cannot be read at partition {partition}, offset "
-                    f"{record.offset}: {error}. Restore that record, or rebuild the table from the events."
-                ) from None
+                unreadable[record.key] = record.offset, error
+                rows.pop(record.key, None)
+                continue
             rows[record.key] = record.value
             late.discard(record.key)
-        self._put(partition, rows, records[-1].offset)
+        for key in unreadable.keys() & rows.keys():
+            del unreadable[key]
+        # RocksDB's files go on behind this offset: with what is not there yet.
+        missing = min((offset for offset, _ in unreadable.values()), default=records[-1].offset + 1)
+        self._put(partition, rows, missing - 1)
+
+    def restored(self, partition: int) -> None:
+        """The changelog has been read to its end. Raises ChangelogError when a last record cannot be read."""
+        for offset, error in self._unreadable.get(partition, {}).values():
+            raise ChangelogError(
+                f"The changelog of {self.name} cannot be read at partition {partition}, offset {offset}: {error}. "
+                "Restore that record, or rebuild the table from the events."
+            )
 
     def _remember(self, partition: int) -> None:
         """Takes the epoch back that the files of a partition are of, which go on where their last record was."""

@@ -160,6 +160,25 @@ async def test_a_rebuild_mends_what_is_wrong_and_sends_nothing_else(topics: str,
     assert account.fields["Name"] == "Ada 1"
 
 
+async def test_a_row_that_cannot_be_read_is_made_anew_and_the_projector_begins(
+    topics: str, tmp_path: Path
+) -> None:
+    await worked(topics, tmp_path)
+    await send(topics, Record(MAPPING, 0, b"cus_1", b"{"))
+    async with projector(topics, tmp_path) as process:
+        await says(process, b"customer_mapping cannot be read at partition 0")
+    assert process.returncode == FAILED
+    code, told, error = await rebuild(topics, "--yes", "--wait", "60")
+    assert (code, told["rows"], told["changed"]) == (0, {"customer_mapping": 1, "subscriptions": 0}, {}), (
+        error
+    )
+    # The record is there still, until compaction comes to it.
+    async with projector(topics, tmp_path):
+        await send(topics, customer("cus_1", OLD + 1, name="Ada 1"))
+        account = (await writes(topics, 2 * COUNT + 2))[-2]
+    assert account.fields["Name"] == "Ada 1"
+
+
 async def test_what_was_sent_before_a_crash_is_not_sent_again(topics: str, tmp_path: Path) -> None:
     await mistaken(topics, tmp_path)
     wrong = (await ends(topics))[f"{SALESFORCE_WRITES}:0"]
