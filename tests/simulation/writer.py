@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from stream import topics
 from stream.kafka.batches import Record
@@ -18,6 +19,11 @@ from stream.settings import Settings
 from tests.fakes.salesforce import FakeSalesforce
 from tests.simulation.clock import Process
 from tests.simulation.kafka import Broker
+
+T = TypeVar("T")
+
+# Less than a dead process' session, after which another owns its partitions.
+LONGEST_CALL_SECONDS = 3.0
 
 PACE = Pace(away=(0.5, 5.0), quota=(1.0, 10.0), configuration=(5.0, 20.0), row=(0.2, 2.0), poll=(0.2, 1.0))
 
@@ -46,19 +52,25 @@ class _Sink:
 
 
 class Port:
-    """Salesforce as one process reaches it: calls of a dead one do not get there. `sent` sees what is written."""
+    """Salesforce as one process reaches it. A dead one makes no calls; one that it has made goes on without it, and
+    so does one that it has given up. `sent` sees what is written."""
 
     def __init__(
-        self, process: Process, salesforce: FakeSalesforce, sent: Callable[[Sequence[Write]], None]
+        self,
+        process: Process,
+        salesforce: FakeSalesforce,
+        sent: Callable[[Sequence[Write]], None],
+        chance: random.Random,
     ) -> None:
         self._process = process
+        self._chance = chance
         self._salesforce = salesforce
         self._sent = sent
 
     async def upsert(self, object_: str, field: str, writes: Sequence[Write]) -> list[RowAnswer]:
         self._process.reach()
         self._sent(writes)
-        return await self._salesforce.upsert(object_, field, writes)
+        return await self._underway(self._salesforce.upsert(object_, field, writes))
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._salesforce, name)
@@ -67,9 +79,21 @@ class Port:
 
         async def call(*arguments: Any, **more: Any) -> Any:
             self._process.reach()
-            return await found(*arguments, **more)
+            return await self._underway(found(*arguments, **more))
 
         return call
+
+    async def _underway(self, call: Coroutine[Any, Any, T]) -> T:
+        """The call is nobody's: it gets there even if the process that waits for it is no more."""
+        seconds = self._chance.choice((0.0, 0.1, self._chance.uniform(0.0, LONGEST_CALL_SECONDS)))
+
+        async def alone() -> T:
+            await asyncio.sleep(seconds)
+            return await call
+
+        task = contextvars.Context().run(asyncio.get_running_loop().create_task, alone())
+        self._process.reach()  # it may die while it waits
+        return await asyncio.shield(task)
 
 
 class Writer:
@@ -85,7 +109,7 @@ class Writer:
         self.generation = -1
         self._chance = chance
         loop = asyncio.get_running_loop()
-        port: Any = Port(self.process, salesforce, self._sent)
+        port: Any = Port(self.process, salesforce, self._sent, chance)
         self._dispatcher = Dispatcher(port, _Sink(self), settings, PACE, loop.time)
         self._loops: list[asyncio.Task[Any]] = []
         self.process.run(self._run())
