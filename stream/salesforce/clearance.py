@@ -46,11 +46,10 @@ class Clearance:
             return 0
         return self._lanes.allowance(object_, now)
 
-    async def given(self) -> bool:
+    async def given(self, now: float) -> bool:
         """Looks at what keeps everything or an object back, and whether that has ended."""
         if ALL in self._lanes.held:
             return False
-        now = self._clock()
         gate = self._lanes.due(ALL, now)
         if gate is not None and (gate.reason == QUOTA or not self._book.waiting()):
             return await self._ask_limits(gate, now)
@@ -60,7 +59,7 @@ class Clearance:
             return False
         due = {name for name in self._settings.mapping if self._lanes.due(name, now)}
         self._unchecked |= due
-        await self.check_org()
+        await self.check_org(now)
         for object_ in due:
             if self._lanes.due(object_, now) and not self._book.waiting(object_):
                 self._verdicts.open(object_)  # no rows to try it with
@@ -81,10 +80,10 @@ class Clearance:
         self._verdicts.passed()
         return True
 
-    async def check_org(self) -> None:
+    async def check_org(self, now: float) -> None:
         """Asks whether the org has what the mapping names, once, and again for a lane that is closed."""
         for object_, fields in org.needed(self._settings).items():
-            if object_ not in self._unchecked or not self._lanes.allowance(object_, self._clock()):
+            if object_ not in self._unchecked or not self._lanes.allowance(object_, now):
                 continue
             try:
                 finding = await org.check(self._port, object_, fields)

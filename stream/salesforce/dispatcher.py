@@ -86,6 +86,7 @@ class Dispatcher:
         self._looked = _AT_ONCE  # when it was last looked what may go
         self._wake = asyncio.Event()
         self._window: asyncio.Task[None] | None = None
+        self._sending: Turn | None = None
         self._holding = True  # no windows before partitions are owned
         self._stopping = False
         self._fault: BaseException | None = None
@@ -109,10 +110,15 @@ class Dispatcher:
 
     async def give_up(self) -> None:
         """The partitions are being taken away: ends the window in flight, or abandons it without a commit when
-        it takes too long, and forgets everything about them."""
+        it takes too long, and forgets everything about them.
+
+        A call that Salesforce is still working on could undo what the next owner writes, so it is waited for
+        longer than a call may take.
+        """
         self._holding = True
         window = self._window
         if window is not None:
+            self._cut_short()
             await asyncio.wait({window}, timeout=self._pace.revoke_seconds)
             if not window.done():
                 log.warning("The window in flight takes too long and is left to the partitions' next owner.")
@@ -210,8 +216,9 @@ class Dispatcher:
     # The loop
 
     def stop(self) -> None:
-        """Ends `run` after the window in flight."""
+        """Ends `run` after what is in flight."""
         self._stopping = True
+        self._cut_short()
         self._wake.set()
 
     def fail(self, error: BaseException) -> None:
@@ -221,7 +228,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Works until told to stop. Raises what the log raises when outcomes cannot be told."""
-        await self._clearance.check_org()
+        await self._clearance.check_org(self._clock())
         while not self._stopping:
             await self._sleep()
             await self._outbox.flush()
@@ -235,6 +242,10 @@ class Dispatcher:
             await self._outbox.checkpoint()
         if self._fault is not None:
             raise self._fault
+
+    def _cut_short(self) -> None:
+        if self._sending is not None:
+            self._sending.cut_short()
 
     async def close(self) -> None:
         """After `run`: commits what is known, and leaves jobs to the next run."""
@@ -285,16 +296,16 @@ class Dispatcher:
     # A window
 
     async def _turn(self) -> None:
-        self._looked = self._clock()
-        if not await self._clearance.given():
+        # One look at the clock for all: a lane that comes due only now has not been asked about.
+        now = self._looked = self._clock()
+        if not await self._clearance.given(now):
             return
         limit = self._settings.writer.window_rows
-        now = self._clock()
         rows = self._book.take(limit, now, lambda object_: self._clearance.rows(object_, now))
         if not rows:
             return
         metrics.WINDOW_ROWS.observe(len(rows))
-        turn = Turn(
+        turn = self._sending = Turn(
             rows,
             port=self._port,
             settings=self._settings,
@@ -306,7 +317,10 @@ class Dispatcher:
             outbox=self._outbox,
             clock=self._clock,
         )
-        done = await turn.run()
+        try:
+            done = await turn.run()
+        finally:
+            self._sending = None
         metrics.LAST_PROCESSED.labels("writer").set_to_current_time()
         if len(rows) == limit:
             self._opened = _AT_ONCE  # what was left over has waited already

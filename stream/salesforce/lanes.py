@@ -36,7 +36,7 @@ class Pace(msgspec.Struct, frozen=True):
     poll: tuple[float, float] = (0.5, 10.0)  # of a Bulk job
     job_seconds: float = 600.0  # after which a Bulk job is said to be late
     gather_seconds: float = 2.0  # most that a window waits for a backlog to be read
-    revoke_seconds: float = 20.0  # for the window in flight when partitions are taken away
+    revoke_seconds: float = 245.0  # for what is in flight when partitions are taken away: two calls of 120 s
 
     def wait(self, reason: str, failures: int, chance: Callable[[], float] = random.random) -> float:
         """Seconds to wait after so many failures: exponential, with jitter over its upper half, so that many

@@ -32,7 +32,10 @@ log = logging.getLogger(__name__)
 
 
 class Turn:
-    """Sends one window. `run` settles rows, gives them to a Bulk job, or lets them go again."""
+    """Sends one window. `run` settles rows, gives them to a Bulk job, or lets them go again.
+
+    `cut_short` has it begin nothing more; what is under way, two calls one after the other at most, ends.
+    """
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class Turn:
             str, str
         ] = {}  # parents that were set aside and are not in Salesforce: key → code
         self._busy: set[str] = set()  # customers whose rows a job has
+        self._cut = False
 
     async def run(self) -> bool:
         """Whether anything came of it. Raises what the log raises."""
@@ -73,19 +77,26 @@ class Turn:
         finally:
             self._leave(list(self._rows.values()))
 
+    def cut_short(self) -> None:
+        """Its rows are wanted by somebody else, or it is time to stop."""
+        self._cut = True
+
     async def _write(self) -> None:
         await self._end(self._known())
         await self._match()
         order = sorted(self._rows.values(), key=_lane)
         for (_, object_, _), group in groupby(order, key=_lane):
-            rows = list(group)
+            rows = [] if self._cut else list(group)
             await self._end([dead(row, error) for row in rows if (error := self._orphaned(row))])
             ready = [row for row in rows if row.write.key in self._rows and self._may_go(row)]
             if ready and self._lanes.allowance(object_, self._clock()):
                 await self._assign(object_, ready)
-                await self._spare(object_, [row for row in ready if row.write.key in self._rows])
-                await self._close([row for row in ready if row.write.key in self._rows])
-                await self._write_object(object_, [row for row in ready if row.write.key in self._rows])
+                await self._spare(object_, self._left_of(ready))
+                await self._close(self._left_of(ready))
+                await self._write_object(object_, self._left_of(ready))
+
+    def _left_of(self, rows: Sequence[Row]) -> list[Row]:
+        return [] if self._cut else [row for row in rows if row.write.key in self._rows]
 
     def _may_go(self, row: Row) -> bool:
         return row.write.account not in self._busy and not self._book.blocked(row)
@@ -121,7 +132,7 @@ class Turn:
             for row in self._rows.values()
             if needs_lookup(row.write) and self._confirmed.get(row.write.key) is None
         ]
-        if not rows:
+        if not rows or self._cut:
             return
         concurrency = self._settings.salesforce.concurrency
         several = self._settings.matching.several
@@ -228,8 +239,8 @@ class Turn:
 
     async def _send(self, call: Call, turns: asyncio.Semaphore) -> None:
         async with turns:
-            if not self._lanes.allowance(call.object, self._clock()):
-                return  # closed by another call of this window
+            if self._cut or not self._lanes.allowance(call.object, self._clock()):
+                return  # the lane may have been closed by another call of this window
             for row in call.rows:
                 self._confirmed.drop(row.write.key)  # whatever the answer, the old content may be gone
             try:

@@ -39,6 +39,9 @@ POLL_RECORDS = 2000
 FETCH_BYTES = 4 * 1024 * 1024
 # After SIGTERM. A supervisor kills after 20 s.
 STOP_SECONDS = 15.0
+# In flight are two calls one after the other at most, each with a time limit of its own; then outcomes are told.
+CALLS_IN_FLIGHT = 2
+SETTLE_SECONDS = 5.0
 
 
 class KafkaLog:
@@ -62,6 +65,7 @@ class KafkaLog:
             max_poll_records=POLL_RECORDS,
         )
         self._read: dict[int, int] = {}
+        self.gave_up = False
 
     async def start(self, listener: ConsumerRebalanceListener) -> None:
         """Connects, and joins the group. Raises KafkaConnectionError."""
@@ -70,8 +74,10 @@ class KafkaLog:
         await self.consumer.start()
 
     async def stop(self) -> None:
-        """Leaves the group and disconnects."""
-        await self.consumer.stop()
+        """Leaves the group and disconnects. With a call given up that Salesforce may still be working on, it does
+        not say goodbye: the partitions' next owner is to come only when Kafka has missed us."""
+        if not self.gave_up:
+            await self.consumer.stop()
         await self._producer.stop()
 
     async def poll(self) -> list[Any]:
@@ -157,7 +163,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
 async def writer(settings: Settings, stop: asyncio.Event) -> None:
     """Writes until told to stop. Raises SettingError, and KafkaError when outcomes cannot be told."""
     _prepare_metrics(settings)
-    pace = Pace()
+    pace = Pace(revoke_seconds=CALLS_IN_FLIGHT * settings.salesforce.timeout_seconds + SETTLE_SECONDS)
     async with Parts() as stack:
         session = await stack.enter_async_context(Session(settings.salesforce))
         client = Client(session, Describer(settings.salesforce, session))
@@ -216,6 +222,7 @@ async def _until_stopped(
         log.info("The writer ends what is in flight.")
         dispatcher.stop()
         await asyncio.wait({working}, timeout=STOP_SECONDS)
+        sink.gave_up = not working.done()
     finally:
         for task in (working, *others):
             task.cancel()

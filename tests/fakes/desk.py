@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from stream.kafka.batches import Record
@@ -97,9 +98,16 @@ class MemoryLog:
 class Desk:
     """One life of a writer."""
 
-    def __init__(self, port: Salesforce, log: MemoryLog, config: Settings, pace: Pace = QUICK) -> None:
+    def __init__(
+        self,
+        port: Salesforce,
+        log: MemoryLog,
+        config: Settings,
+        pace: Pace = QUICK,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.log = log
-        self.dispatcher = Dispatcher(port, log, config, pace)
+        self.dispatcher = Dispatcher(port, log, config, pace, clock)
         self._positions: dict[int, int] = {}
 
     def own(self, *partitions: int) -> None:
@@ -149,10 +157,14 @@ class Desk:
 
 @asynccontextmanager
 async def at_work(
-    port: Salesforce, log: MemoryLog | None = None, config: Settings | None = None, pace: Pace = QUICK
+    port: Salesforce,
+    log: MemoryLog | None = None,
+    config: Settings | None = None,
+    pace: Pace = QUICK,
+    clock: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Desk]:
     """A writer with partitions 0 to 3, ended as by SIGTERM."""
-    desk = Desk(port, log or MemoryLog(), config or settings(), pace)
+    desk = Desk(port, log or MemoryLog(), config or settings(), pace, clock)
     running = asyncio.create_task(desk.dispatcher.run())
     desk.own(0, 1, 2, 3)
     try:

@@ -20,11 +20,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from stream.kafka.batches import BatchProducer, Record
 from stream.kafka.broker import Broker
+from stream.kafka.offsets import Offsets
 from stream.listen import free_address
 from stream.records import Match, Result, Write, decode_result, encode
 from stream.salesforce.bulk import read_metadata
 from stream.sandbox.salesforce import Fault, LocalSalesforce, Options
 from stream.settings import CUSTOMER_ID_FIELD as ID
+from stream.settings import Kafka
 from stream.topics import DEAD_LETTERS, SALESFORCE_RESULTS, SALESFORCE_WRITES, WRITER_GROUP
 from tests.fakes.writes import account, contact
 from tests.integration.conftest import PARTITIONS
@@ -252,6 +254,19 @@ async def test_a_token_that_expires_costs_one_login_and_no_row(line: Line, sandb
         await line.put(account("cus_2"))
         results = await line.until(2)
     assert counts(results) == {("Account", "created"): 2}
+
+
+async def test_one_that_gives_a_call_up_does_not_say_goodbye(line: Line, sandbox: LocalSalesforce) -> None:
+    """Salesforce may still be working on it: who gets the partitions next is to come when Kafka has missed us."""
+    sandbox.org.faults.arm(Fault(do="delay", operation="collections-upsert", seconds=600))
+    async with writer(line, sandbox, SALESFORCE_TIMEOUT_SECONDS="600") as stage:
+        await line.put(account("cus_1"))
+        await until(lambda: not sandbox.org.faults.waiting())
+        assert await stage.end(signal.SIGTERM) == 0
+        async with Offsets(Kafka(brokers=[line.brokers])) as offsets:
+            members = (await offsets.group(WRITER_GROUP)).members
+    assert [member.client for member in members] == ["revstream"]
+    assert (await line.committed()).keys() <= {place("cus_1")}
 
 
 async def test_the_quota_used_up_holds_everything_until_there_is_budget(

@@ -133,7 +133,7 @@ async def quota_spent(run: Run) -> None:
 
 async def slow_salesforce(run: Run) -> None:
     async def before(operation: str) -> None:
-        await asyncio.sleep(run.chance.uniform(0.0, 25.0))
+        await asyncio.sleep(run.chance.uniform(0.0, 10.0))
 
     run.salesforce.before = before
     _until(run, lambda: setattr(run.salesforce, "before", None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 
 import pytest
@@ -326,6 +327,44 @@ async def test_a_missing_field_stops_its_lane_and_no_other() -> None:
     assert len(desk.log.results) == 4
     assert not desk.log.letters
     assert all(object_ == "Account" or keys == ["cus_1", "cus_2"] for object_, keys in fake.sent)
+
+
+@pytest.mark.parametrize("how", ["give up", "stop"])
+async def test_a_call_in_flight_ends_and_no_other_begins(how: str) -> None:
+    """What Salesforce is still working on could undo what the partition's next owner writes."""
+    fake, flying, landed = FakeSalesforce(), asyncio.Event(), asyncio.Event()
+
+    async def fly(operation: str) -> None:
+        if operation == "upsert":
+            flying.set()
+            await landed.wait()
+
+    fake.before = fly
+    async with at_work(fake) as desk:
+        desk.put(account("cus_1"), contact("cus_1"))
+        await asyncio.wait_for(flying.wait(), DEADLINE)
+        asyncio.get_running_loop().call_soon(landed.set)  # when both have been told, and wait
+        if how == "give up":
+            await desk.dispatcher.give_up()
+    assert desk.log.committed == {0: (1, "")}
+    assert outcomes(desk.log) == [("Account:cus_1", "created")]
+    assert [object_ for object_, _ in fake.sent] == ["Account"]
+
+
+async def test_a_lane_that_comes_due_while_a_window_is_made_up_is_not_tried_unasked() -> None:
+    """Each look at the clock takes longer than a lane is closed for."""
+    fake = FakeSalesforce()
+    fake.drop_field("Contact", "MailingCity")
+    ticks = itertools.count(0.0, 0.05)
+    async with at_work(fake, clock=lambda: next(ticks)) as desk:
+        desk.put(account("cus_1"), contact("cus_1"))
+        async with asyncio.timeout(60):
+            while fake.calls["describe"] < 60:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        assert desk.dispatcher.trouble == {"Contact": "configuration"}
+        assert outcomes(desk.log) == [("Account:cus_1", "created")]
+        fake.fields["Contact"].add("MailingCity")
+        await desk.done()
 
 
 async def test_a_field_that_goes_missing_later_stops_the_lane_too(caplog: pytest.LogCaptureFixture) -> None:
