@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
+import sys
+from collections import deque
 
 from stream.settings import SettingError, missing
 
@@ -12,6 +15,11 @@ BACKLOG = 4096
 
 # Below the ports that systems give to outgoing connections and for port 0 (Linux from 32768 on).
 _LASTING = range(12_000, 32_000)
+
+# The ports that were given out last, with what keeps them from being given out again meanwhile. Until something
+# listens on a port, nobody else sees that it is taken: of ten for one start two were the same once in 400 times.
+_GIVEN = 64
+_claims: deque[tuple[int, int | None]] = deque()
 
 
 def parse(listen: str, setting: tuple[str, str]) -> tuple[str, int]:
@@ -52,6 +60,8 @@ def free_port() -> int:
     and no client or listener elsewhere is given it meanwhile, as happens with one that port 0 gave."""
     while True:
         port = random.choice(_LASTING)
+        if not _claim(port):
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -59,6 +69,27 @@ def free_port() -> int:
             except OSError:
                 continue
             return port
+
+
+def _claim(port: int) -> bool:
+    """Whether neither this process nor, on Linux, another one gave the port out a short while ago."""
+    if any(port == given for given, _ in _claims):
+        return False
+    held: int | None = None
+    if sys.platform == "linux":
+        claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            claim.bind(f"\0revstream.port.{port}")  # a name without a file, which ends with the process
+        except OSError:
+            claim.close()
+            return False
+        held = claim.detach()
+    if len(_claims) == _GIVEN:
+        _, oldest = _claims.popleft()
+        if oldest is not None:
+            os.close(oldest)
+    _claims.append((port, held))
+    return True
 
 
 def free_address() -> str:

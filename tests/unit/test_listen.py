@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
+from stream import listen
 from stream.listen import address, bind, free_port, parse
 from stream.settings import SettingError
 
@@ -44,15 +48,29 @@ def test_an_address_in_use_names_the_setting() -> None:
 
 def test_a_port_for_later_is_free_and_none_that_the_kernel_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     told = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
-    taken, free = free_port(), free_port()
-    assert max(taken, free) < int(told[0])
-    while free == taken:
-        free = free_port()
-    offered = iter((taken, taken, free))
-    monkeypatch.setattr("stream.listen.random.choice", lambda _: next(offered))
-    with bind(f"127.0.0.1:{taken}", SETTING) as bound:
+    given = free_port()
+    assert given < int(told[0])
+    with bind("127.0.0.1:0", SETTING) as bound:
         bound.listen()
-        assert free_port() == free
+        taken = bound.getsockname()[1]
+        offered = chain((given, taken), range(12_000, 32_000))
+        monkeypatch.setattr("stream.listen.random.choice", lambda _: next(offered))
+        assert free_port() not in (given, taken)
+        assert next(offered) > 12_000, "both were passed over"
+
+
+def test_ports_for_later_are_given_out_once_by_whatever_process() -> None:
+    given = {free_port() for _ in range(30)}
+    assert len(given) == 30
+    child = "from stream import listen; print(*(int(listen._claim(int(port))) for port in input().split()))"
+    asked = " ".join(map(str, given))
+    told = subprocess.run(
+        [sys.executable, "-c", child], input=asked, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert set(told.stdout.split()) == {"0" if sys.platform == "linux" else "1"}
+    for _ in range(200):
+        free_port()  # what was given out long ago can be had again
+    assert len(listen._claims) == 64
 
 
 def test_a_shared_address_can_be_had_twice() -> None:
