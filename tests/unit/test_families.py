@@ -1,13 +1,10 @@
-"""Small parts of the gateway: families of event types, and fewer log lines."""
+"""The families of event types that the gateway counts by."""
 
 from __future__ import annotations
-
-import logging
 
 import pytest
 
 from stream.gateway.families import FAMILIES, family
-from stream.quiet import EVERY_SECONDS, OneOfMany
 from tests.unit import event_types
 
 TABLES = (event_types.CUSTOMER, event_types.PREVIOUS, event_types.OWN, event_types.NONE)
@@ -38,19 +35,3 @@ def test_a_type_belongs_to_one_listed_family(type_: str, wanted: str) -> None:
 
 def test_every_family_is_one_that_stripe_sends() -> None:
     assert {family(type_) for type_ in EVERY_TYPE} == FAMILIES
-
-
-def line(logger: str, text: str, *values: object) -> logging.LogRecord:
-    return logging.LogRecord(logger, logging.ERROR, "file", 1, text, values, None)
-
-
-def test_a_clients_line_passes_once_in_a_while() -> None:
-    now = 100.0
-    lines = OneOfMany("aiokafka", lambda: now)
-    assert lines.filter(line("aiokafka", "no node %d", 1))
-    assert not lines.filter(line("aiokafka", "no node %d", 2))
-    assert lines.filter(line("aiokafka.conn", "closed"))
-    assert lines.filter(line("stream.gateway", "no node %d", 3))
-    assert lines.filter(line("stream.gateway", "no node %d", 3))
-    now += EVERY_SECONDS
-    assert lines.filter(line("aiokafka", "no node %d", 4))
