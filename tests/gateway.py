@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from stream.gateway.connections import Server
 from stream.gateway.eventlog import NotKept
+from stream.gateway.server import Server
 from stream.gateway.webhook import PATH, Webhooks
 from stream.stripe.routing import Headers
 from stream.stripe.signature import Keys, sign
@@ -91,8 +91,7 @@ async def gateway(
 ) -> AsyncIterator[Gateway]:
     """The handler on a free port of loopback."""
     log = FakeLog()
-    handler = Webhooks(Keys([SECRET]), log, max_body=max_body, closing=lambda: server.draining)
-    server = Server(handler, read_timeout=read_timeout, most=most)
+    server = Server(Webhooks(Keys([SECRET]), log), read_timeout=read_timeout, most=most, max_body=max_body)
     listener = await asyncio.get_running_loop().create_server(server, "127.0.0.1", 0)
     sweeper = asyncio.create_task(server.sweep())
     try:

@@ -8,9 +8,9 @@ import logging
 import resource
 import sys
 
-from stream.gateway.connections import Server
 from stream.gateway.kafkalog import KafkaLog
 from stream.gateway.processes import together
+from stream.gateway.server import Server
 from stream.gateway.webhook import PATH, Webhooks
 from stream.internal import InternalServer
 from stream.kafka.client import options
@@ -43,8 +43,12 @@ async def _serve(settings: Settings, keys: Keys, stop: asyncio.Event) -> None:
     )
     internal = InternalServer(of.metrics_listen, ("gateway", "metrics_listen"), kafka.trouble)
     public = bind(of.listen, ("gateway", "listen"), shared=True)
-    handler = Webhooks(keys, kafka, max_body=of.max_body_bytes, closing=lambda: server.draining)
-    server = Server(handler, read_timeout=of.read_timeout_seconds, most=of.max_connections)
+    server = Server(
+        Webhooks(keys, kafka),
+        read_timeout=of.read_timeout_seconds,
+        most=of.max_connections,
+        max_body=of.max_body_bytes,
+    )
     kafka.start()
     await internal.start()
     listener = await asyncio.get_running_loop().create_server(server, sock=public, backlog=BACKLOG)

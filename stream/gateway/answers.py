@@ -1,4 +1,4 @@
-"""What the gateway answers: a status, and a JSON body whose sentence tells what to do."""
+"""What the gateway answers: a status, and a JSON body whose sentence tells what to do. Each is counted here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from http import HTTPStatus
 from typing import Literal, get_args
 
 import msgspec
-from aiohttp import web
 
 from stream import metrics
 
@@ -39,106 +38,64 @@ _STATUS: dict[Reason, HTTPStatus] = {
 }
 
 # Stripe has its own back-off; this is for the load balancers and clients that heed the header.
-RETRY_AFTER_SECONDS = 5
-
-_JSON = {"Content-Type": "application/json"}
-_KEPT = b'{"kept":true}\n'
+_ALSO: dict[HTTPStatus, str] = {
+    HTTPStatus.METHOD_NOT_ALLOWED: "Allow: POST\r\n",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Retry-After: 5\r\n",
+}
 
 _counted = {reason: metrics.WEBHOOKS_REJECTED.labels(reason) for reason in REASONS}
 _codes = {
-    int(status): metrics.HTTP_REQUESTS.labels(str(int(status)))
+    status: metrics.HTTP_REQUESTS.labels(str(int(status)))
     for status in (HTTPStatus.OK, HTTPStatus.BAD_REQUEST, HTTPStatus.INTERNAL_SERVER_ERROR, *_STATUS.values())
 }
 
-
-def _head(status: HTTPStatus, body: bytes, connection: str) -> bytes:
-    return (
-        f"HTTP/1.1 {status} {status.phrase}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: {connection}\r\n\r\n"
-    ).encode()
+# The sender asked whether it may send its body.
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Refusal(Exception):
-    """A request that is answered with an error. The message never quotes what was sent.
+    """A request that is answered with an error. The message never quotes what was sent."""
 
-    `unread` says that the rest of the body is not worth reading, so the connection ends with the answer.
-    """
-
-    def __init__(self, reason: Reason, message: str, *, unread: bool = False) -> None:
+    def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
         self.status = _STATUS.get(reason, HTTPStatus.BAD_REQUEST)
-        self.unread = unread
 
 
-class Kept(web.StreamResponse):
-    """200: Kafka has the event. Always the same bytes, written at once, on a connection that stays.
-
-    One instance serves every request: it holds nothing of them. A `web.Response` for each took a tenth of the
-    gateway's time.
-    """
-
-    _BYTES = _head(HTTPStatus.OK, _KEPT, "keep-alive") + _KEPT
-
-    @property
-    def keep_alive(self) -> bool:
-        return True
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        _codes[200].inc()
-        if (
-            request.transport is not None
-        ):  # the sender may have gone meanwhile; the event is kept all the same
-            request.transport.write(self._BYTES)
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to write."""
+def _answer(status: HTTPStatus, body: bytes, *, stay: bool) -> bytes:
+    head = (
+        f"HTTP/1.1 {status} {status.phrase}\r\nContent-Type: application/json\r\n{_ALSO.get(status, '')}"
+        f"Content-Length: {len(body)}\r\nConnection: {'keep-alive' if stay else 'close'}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
-_KEPT_AND_STAY = Kept()
+_KEPT = {stay: _answer(HTTPStatus.OK, b'{"kept":true}\n', stay=stay) for stay in (False, True)}
+_count_kept = _codes[HTTPStatus.OK].inc
 
 
-def kept(*, stay: bool) -> web.StreamResponse:
+def kept(*, stay: bool) -> bytes:
     """200: Kafka has the event. `stay` keeps the connection open."""
-    if stay:
-        return _KEPT_AND_STAY
-    _codes[200].inc()
-    response = web.Response(body=_KEPT, headers=_JSON)
-    response.force_close()
-    return response
+    _count_kept()
+    return _KEPT[stay]
 
 
-def refused(refusal: Refusal) -> web.Response:
+def refused(refusal: Refusal, *, stay: bool) -> bytes:
     """The answer to a refused request, which is counted by its reason."""
     _counted[refusal.reason].inc()
-    response = _error(refusal.status, refusal.reason, str(refusal))
-    if refusal.status == HTTPStatus.METHOD_NOT_ALLOWED:
-        response.headers["Allow"] = "POST"
-    elif refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    if refusal.unread:
-        response.force_close()
-    return response
+    return _error(refusal.status, refusal.reason, str(refusal), stay=stay)
 
 
-def failed() -> web.Response:
-    """500: a fault of our own. Stripe tries again."""
+def failed() -> bytes:
+    """500: a fault of our own. Stripe tries again. The connection ends."""
     return _error(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",
         "The gateway failed on this request and kept nothing; its log has the reason. Send it again.",
+        stay=False,
     )
 
 
-def _error(status: HTTPStatus, error: str, message: str) -> web.Response:
+def _error(status: HTTPStatus, error: str, message: str, *, stay: bool) -> bytes:
     _codes[status].inc()
-    return web.Response(
-        status=status, body=msgspec.json.encode({"error": error, "message": message}) + b"\n", headers=_JSON
-    )
-
-
-def raw(refusal: Refusal) -> bytes:
-    """A whole answer as bytes, for a connection on which no request has been read. It is counted too."""
-    response = refused(refusal)
-    body = bytes(response.body)  # type: ignore[arg-type]
-    return _head(refusal.status, body, "close") + body
+    return _answer(status, msgspec.json.encode({"error": error, "message": message}) + b"\n", stay=stay)

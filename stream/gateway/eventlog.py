@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Literal, Protocol
 
+from stream.gateway.answers import Refusal
 from stream.stripe.routing import Headers
 
 
-class NotKept(Exception):
+class NotKept(Refusal):
     """An event was not, or perhaps not, kept. The message says why; the sender has to send it again."""
 
     def __init__(
         self, reason: Literal["kafka_timeout", "kafka_unavailable", "overloaded"], message: str
     ) -> None:
-        super().__init__(message)
-        self.reason = reason
+        super().__init__(reason, f"{message} The event is not kept: send it again, as Stripe does by itself.")
 
 
 class EventLog(Protocol):
