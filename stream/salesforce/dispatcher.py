@@ -144,6 +144,11 @@ class Dispatcher:
         return self._book.rows <= rows and self._book.bytes < FULL_BYTES // 2
 
     @property
+    def in_flight(self) -> bool:
+        """Whether a window is under way, so that Salesforce may be working on a call."""
+        return self._window is not None and not self._window.done()
+
+    @property
     def trouble(self) -> dict[str, str]:
         """The closed lanes and why."""
         return self._lanes.closed()

@@ -222,8 +222,8 @@ async def _until_stopped(
         log.info("The writer ends what is in flight.")
         dispatcher.stop()
         await asyncio.wait({working}, timeout=STOP_SECONDS)
-        sink.gave_up = not working.done()
     finally:
+        sink.gave_up = dispatcher.in_flight
         for task in (working, *others):
             task.cancel()
         await asyncio.gather(working, *others, return_exceptions=True)

@@ -1,0 +1,74 @@
+"""How the writer ends: who does not wait for a call to Salesforce must not hand its partitions on at once."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaError
+
+from stream.salesforce import writer
+from stream.salesforce.dispatcher import Dispatcher
+from tests.fakes.desk import DEADLINE, QUICK, MemoryLog, settings
+from tests.fakes.salesforce import FakeSalesforce
+from tests.fakes.writes import account
+
+
+class Sink(MemoryLog):
+    """A log whose first poll brings a write, and whose second fails when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gave_up = False
+        self.failing = asyncio.Event()
+        self.put(account("cus_1"))
+        self._read = False
+
+    async def poll(self) -> list[Any]:
+        if self._read:
+            await self.failing.wait()
+            raise KafkaError("gone")
+        self._read = True
+        ((key, value),) = self.writes[0]
+        return [SimpleNamespace(partition=0, offset=0, key=key, value=value, headers=())]
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("in_flight", [True, False], ids=["in a call", "after it"])
+@pytest.mark.parametrize("by_error", [True, False], ids=["by an error", "by a signal"])
+async def test_a_call_in_flight_is_given_up_however_the_writer_ends(
+    monkeypatch: pytest.MonkeyPatch, in_flight: bool, by_error: bool
+) -> None:
+    monkeypatch.setattr(writer, "STOP_SECONDS", 0.1)
+    fake, sink, stop = FakeSalesforce(), Sink(), asyncio.Event()
+    called, answered = asyncio.Event(), asyncio.Event()
+
+    async def before(operation: str) -> None:
+        if operation == "upsert":
+            called.set()
+            await answered.wait()
+
+    fake.before = before
+    dispatcher = Dispatcher(fake, sink, settings(), QUICK)
+    dispatcher.expect([0], {})
+    dispatcher.own({})
+    others: Any = SimpleNamespace(run=_for_ever, changed=asyncio.Event())
+    ending = asyncio.create_task(writer._until_stopped(dispatcher, sink, others, others, stop))  # type: ignore[arg-type]
+    async with asyncio.timeout(DEADLINE):
+        await called.wait()
+        if not in_flight:
+            answered.set()
+            async with sink.changed:
+                await sink.changed.wait_for(lambda: sink.committed.get(0, (0, ""))[0] == 1)
+        (sink.failing if by_error else stop).set()
+        if by_error:
+            with pytest.raises(KafkaError, match="gone"):
+                await ending
+        else:
+            await ending
+    assert sink.gave_up == in_flight
