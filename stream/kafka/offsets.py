@@ -137,8 +137,8 @@ class Offsets:
     async def types(
         self, moves: Sequence[Move], bound: int
     ) -> tuple[Counter[str], Counter[Place], set[bytes]]:
-        """Records to be read again, by the header `type`; how many of each partition were looked at, and the
-        different keys they have. At most `bound` records are read, from the beginning of each range."""
+        """Records to be read again, by type of event or object; how many of each partition were looked
+        at, and the different keys they have. At most `bound` records are read, from the beginning of each range."""
         ranges = {(m.topic, m.partition): m.again for m in moves if m.again > 0}
         each = max(1, bound // max(1, len(ranges)))
         counts = {place: min(again, each) for place, again in ranges.items()}
@@ -147,8 +147,7 @@ class Offsets:
         keys: set[bytes] = set()
         at = {(m.topic, m.partition): m.target for m in moves if m.again > 0}
         async for place, record in self._records(at, counts):
-            kind = dict(record.headers).get("type", b"")
-            types[kind.decode(errors="replace") or "(none)"] += 1
+            types[_type(record)] += 1
             read[place] += 1
             keys.add(record.key or b"")
         return types, read, keys
@@ -208,3 +207,10 @@ class Offsets:
 
 def _committed(held: Any) -> int | None:
     return held.offset if held is not None and held.offset >= 0 else None
+
+
+def _type(record: Any) -> str:
+    """What a record is of: the type of an event, which is a header, or the object of a write, whose key is
+    `Account:cus_…`."""
+    told = dict(record.headers).get("type") or (record.key or b"").partition(b":")[0]
+    return told.decode(errors="replace") or "(none)"

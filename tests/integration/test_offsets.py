@@ -13,8 +13,11 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 
+from stream.kafka.batches import BatchProducer, Record
+from stream.records import encode
 from stream.settings import DEFAULT_MAPPING
-from stream.topics import PROJECTOR_GROUP, STRIPE_EVENTS
+from stream.topics import PROJECTOR_GROUP, SALESFORCE_WRITES, STRIPE_EVENTS, WRITER_GROUP
+from tests.fakes.writes import account, contact
 from tests.integration.conftest import PARTITIONS
 from tests.integration.test_projector import customer, send
 
@@ -50,10 +53,11 @@ async def revstream(
     return process.returncode or 0, json.loads(out) if out else None, error.decode()
 
 
-async def commit(brokers: str, offset: int, partition: int = 0) -> None:
-    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=PROJECTOR_GROUP, enable_auto_commit=False)
+async def commit(brokers: str, offset: int, group: str = PROJECTOR_GROUP, topic: str = STRIPE_EVENTS) -> None:
+    """Commits for partition 0."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=brokers, group_id=group, enable_auto_commit=False)
     await consumer.start()
-    tp = TopicPartition(STRIPE_EVENTS, partition)
+    tp = TopicPartition(topic, 0)
     consumer.assign([tp])
     await consumer.commit({tp: OffsetAndMetadata(offset, "")})
     await consumer.stop()
@@ -110,6 +114,20 @@ async def test_show_plan_apply_and_undo(topics: str, tmp_path: Path) -> None:
     code, _, _ = await revstream(topics, "offsets", "undo", done["undo"], "--yes")
     assert code == 0
     assert (await committed(topics))[0] == 8
+
+
+async def test_a_plan_for_the_writer_says_what_it_would_write_again(topics: str, tmp_path: Path) -> None:
+    writes = [account("cus_1"), account("cus_2"), contact("cus_1"), account("cus_1", 2)]
+    producer = BatchProducer({"bootstrap_servers": topics})
+    await producer.start()
+    await producer.send(Record(SALESFORCE_WRITES, 0, one.key.encode(), encode(one)) for one in writes)
+    await producer.stop()
+    await commit(topics, len(writes), WRITER_GROUP, SALESFORCE_WRITES)
+    file = str(tmp_path / "plan.json")
+    code, told, _ = await revstream(
+        topics, "offsets", "plan", "--stage", "writer", "--to-earliest", "--out", file
+    )
+    assert (code, told["again"], told["types"]) == (0, 4, {"Account": 3, "Contact": 1})
 
 
 async def test_a_group_with_members_is_left_alone(topics: str, tmp_path: Path) -> None:
