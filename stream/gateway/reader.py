@@ -88,7 +88,7 @@ class Reader:
         self.length = 0
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
-        self._parts: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._size = 0
 
     def on_url(self, target: bytes) -> None:
@@ -111,16 +111,22 @@ class Reader:
         self.in_body = True
 
     def on_body(self, part: bytes) -> None:
-        self._parts.append(part)
         self.length += len(part)
         if self.length > self._max_body:
             raise self._too_large()
+        if not self._body:
+            self._body = part  # nearly always the whole of it
+            return
+        if isinstance(self._body, bytes):
+            self._body = bytearray(
+                self._body
+            )  # a list of many small chunks would take twenty times their size
+        self._body += part
 
     def on_message_complete(self) -> None:
-        parts = self._parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
         stay = self._parser.should_keep_alive()
-        self._whole.append(Request(self._headers, body, stay, self._began))
+        self._whole.append(Request(self._headers, bytes(self._body), stay, self._began))
+        self._body = b""
         self.receiving = self.in_body = False
         self.length = 0
         self.ended = not stay

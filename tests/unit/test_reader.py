@@ -44,6 +44,12 @@ def test_a_request_has_its_headers_in_lower_case_and_the_first_of_two() -> None:
     assert (request.body, request.stay) == (b"body", True)
 
 
+def test_a_proxy_that_speaks_of_upgrading_and_asks_for_none_is_no_obstacle() -> None:
+    it, whole = reader()
+    it.feed(HEAD + b"Connection: upgrade\r\nContent-Length: 4\r\n\r\nbody")
+    assert [(request.body, request.stay) for request in whole] == [(b"body", True)]
+
+
 @pytest.mark.parametrize(
     "head", [HEAD + b"Connection: close\r\n", HEAD.replace(b"HTTP/1.1", b"HTTP/1.0")], ids=["close", "1.0"]
 )
