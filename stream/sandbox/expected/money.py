@@ -103,12 +103,16 @@ def account(customer: Customer, purse: Purse) -> Record:
     for charge in took:
         values[charge.currency] += charge.taken - charge.given_back
     for dispute in purse.disputes:
-        values[dispute.currency] -= dispute.amount if dispute.status == "lost" else 0
+        if dispute.status == "lost":
+            values[dispute.currency] -= dispute.amount
     cheques = [it for it in purse.invoices if it.off_stripe]
     for invoice in cheques:
         values[invoice.currency] += invoice.off_stripe
     for note in purse.notes:
-        values[note.currency] -= note.out_of_band if note.status == "issued" else 0
+        if (
+            note.out_of_band and note.status == "issued"
+        ):  # others give nothing back, perhaps of nothing that was paid
+            values[note.currency] -= note.out_of_band
     paid = [(it.created, it.id, it.taken, it.currency) for it in took]
     paid += [(it.paid_at or 0, it.id, it.off_stripe, it.currency) for it in cheques]
     at, _, amount, currency = max(paid, default=(0, "", 0, "usd"))
