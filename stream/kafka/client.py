@@ -16,6 +16,10 @@ from stream.topics import TOPICS, Topic
 
 connections.guard()
 
+# aiokafka asks for topics when this has passed, also when its last question failed, after which it knows of none:
+# whoever joined a group then had no partitions for as long, by default 300 s. A broker answers in a millisecond.
+METADATA_MS = 10_000
+
 # A new topic has its leaders within some 0.1 s, and on a loaded broker within seconds.
 USABLE_TRIES = 300
 USABLE_PAUSE_SECONDS = 0.1
@@ -54,6 +58,7 @@ def options(kafka: Kafka) -> dict[str, Any]:
         "security_protocol": kafka.security_protocol,
         "ssl_context": ssl_context(kafka),
         "client_id": "revstream",
+        "metadata_max_age_ms": METADATA_MS,
         **sasl,
     }
 

@@ -16,7 +16,7 @@ from faust.types import TP
 from faust.types.auth import AuthProtocol
 
 from stream.kafka.chunks import FETCH_PARTITION_BYTES, BeforeCommit, install
-from stream.kafka.client import ssl_context
+from stream.kafka.client import METADATA_MS, ssl_context
 from stream.settings import Kafka
 from stream.stage import or_end
 
@@ -55,6 +55,8 @@ def faust_app(
         table_standby_replicas=0,
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=FETCH_PARTITION_BYTES,
+        consumer_metadata_max_age_ms=METADATA_MS,
+        producer_metadata_max_age_ms=METADATA_MS,
         broker_commit_interval=1.0,
         broker_session_timeout=kafka.session_timeout_seconds,
         broker_heartbeat_interval=kafka.session_timeout_seconds / 4,

@@ -13,6 +13,7 @@ import faust
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 from faust.types import TP
 
 from stream.kafka import chunks as module
@@ -290,3 +291,31 @@ async def test_a_seek_while_a_chunk_is_handed_over_has_it_read_again(monkeypatch
     assert handed == [6, 6, 8]
     assert [message.offset for message in consumer._delivered[tp]] == [6, 8]
     assert consumer._read_offset[tp] == 9
+
+
+async def test_a_worker_that_joins_knowing_no_topics_gets_its_partitions_soon(
+    topics: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faust assigns what its client knows of, and the client asks again only once its knowledge is old."""
+    await produce(topics, range(3))
+    ask: Any = AIOKafkaClient._metadata_update
+    asked: list[int] = []
+
+    async def fail_once(client: AIOKafkaClient, cluster: Any, wanted: Any) -> bool:
+        if STRIPE_EVENTS in (wanted or ()):
+            asked.append(id(client))
+            if asked.count(id(client)) == 1:
+                return False
+        return bool(await ask(client, cluster, wanted))
+
+    monkeypatch.setattr(AIOKafkaClient, "_metadata_update", fail_once)
+    seen: list[int] = []
+
+    async def take(partition: int, chunk: Chunk, done: Callable[[], None]) -> None:
+        seen.extend(int(record.value or b"") for record in chunk)
+        done()
+
+    worker = Worker(topics, tmp_path, take)
+    await until(lambda: len(seen) == 3)
+    await worker.end()
+    assert await committed(topics) == 3
