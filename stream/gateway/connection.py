@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
         self._waiting: deque[Request] = deque()
         self._reader = Reader(self._waiting, server.handler.admit, server.max_body)
         self._handled: Request | None = None  # waits for its ack
-        self._last: Refusal | None = None  # to be answered after all others
+        self._last: Exception | None = None  # to be answered after all others
         self._idle = False  # the last one is answered, and nothing has come since
         self._blocked = False  # the sender does not read its answers
         self._paused = False  # nothing more is read until what waits is handled
@@ -82,8 +82,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._reader.feed(data)
-        except Refusal as refusal:
-            self._end(refusal)
+        except Exception as error:
+            self._end(error)
             return
         if self._reader.receiving or self._held:
             self._await_more()
@@ -108,11 +108,11 @@ class Connection(asyncio.Protocol):
 
     # What goes out
 
-    def _end(self, refusal: Refusal) -> None:
-        """Reads no more, and answers with a refusal after what came before."""
+    def _end(self, error: Exception) -> None:
+        """Reads no more, and answers with what went wrong after what came before."""
         self._reader.close()
         self._hold(0)
-        self._last = refusal
+        self._last = error
         self._go_on()
 
     def _go_on(self) -> None:
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
             if self._waiting:
                 self._handle(self._waiting.popleft())
             elif self._last is not None:
-                self._write(answers.refused(self._last, stay=False))
+                self._write(_told(self._last, stay=False))
                 self._last = None
                 self._linger()
             else:
@@ -153,16 +153,9 @@ class Connection(asyncio.Protocol):
         self._handled = None
         self._server.in_progress -= 1
         stay = request.stay and not self._server.draining
-        if error is None:
-            answer = answers.kept(stay=stay)
-        elif isinstance(error, Refusal):
-            answer = answers.refused(error, stay=stay)
-        else:
-            # Without its message, which may quote the request.
-            trace = "".join(traceback.format_tb(error.__traceback__))
-            log.error("A request failed with %s.\n%s", type(error).__name__, trace)
-            answer, stay = answers.failed(), False
-        self._write(answer)
+        if error is not None and not isinstance(error, Refusal):
+            stay = False
+        self._write(answers.kept(stay=stay) if error is None else _told(error, stay=stay))
         _observe(_clock() - request.began)
         if not stay:
             self._close()
@@ -234,3 +227,12 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._close()
         self._server.lost(self)
+
+
+def _told(error: BaseException, *, stay: bool) -> bytes:
+    """The answer to what went wrong. A fault of ours is logged without its message, which may quote the request."""
+    if isinstance(error, Refusal):
+        return answers.refused(error, stay=stay)
+    trace = "".join(traceback.format_tb(error.__traceback__))
+    log.error("A request failed with %s.\n%s", type(error).__name__, trace)
+    return answers.failed()

@@ -50,7 +50,7 @@ class Reader:
         self.ended = False
 
     def feed(self, data: bytes) -> None:
-        """Reads on. Raises Refusal, and reads nothing more then."""
+        """Reads on. Raises Refusal, or what a fault of ours raises, and reads nothing more then."""
         if self.ended:
             return
         already = self.receiving
@@ -63,7 +63,7 @@ class Reader:
             if self.ended:  # something follows what was to be the last request
                 return
             self.ended = True
-            if isinstance(error, HttpParserCallbackError) and isinstance(error.__context__, Refusal):
+            if isinstance(error, HttpParserCallbackError) and error.__context__ is not None:
                 raise error.__context__ from None
             raise Refusal("bad_request", "This is not a valid HTTP request.") from None
         except Refusal:
@@ -118,9 +118,8 @@ class Reader:
             self._body = part  # nearly always the whole of it
             return
         if isinstance(self._body, bytes):
-            self._body = bytearray(
-                self._body
-            )  # a list of many small chunks would take twenty times their size
+            # A list of many small chunks would take twenty times their size.
+            self._body = bytearray(self._body)
         self._body += part
 
     def on_message_complete(self) -> None:

@@ -45,7 +45,7 @@ def class_path() -> str:
             if _sums(folder.glob("*.jar")) != pinned:
                 _fetch(folder, pinned)
     except OSError as error:
-        raise JarsError(f"Kafka's jars cannot be kept in {cache_}: {error.strerror}.") from error
+        raise JarsError(f"Kafka's jars cannot be kept in {cache_}: {error.strerror or error}.") from error
     return os.pathsep.join(str(folder / name) for name in pinned)
 
 

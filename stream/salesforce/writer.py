@@ -223,6 +223,7 @@ async def _until_stopped(
         dispatcher.stop()
         await asyncio.wait({working}, timeout=STOP_SECONDS)
     finally:
+        dispatcher.stop()  # or a window that is left behind by an error would begin more calls
         sink.gave_up = dispatcher.in_flight
         for task in (working, *others):
             task.cancel()

@@ -147,6 +147,23 @@ async def test_a_fault_of_ours_is_a_500_that_ends_the_connection_and_quotes_noth
     assert talk.server.in_progress == 0
 
 
+async def test_a_fault_of_ours_before_the_body_is_no_fault_of_the_senders(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fault = ValueError("cus_secret")
+
+    def fail(desk: Desk, method: bytes, target: bytes) -> None:
+        raise fault
+
+    monkeypatch.setattr(Desk, "admit", fail)
+    talk = Talk()
+    talk.it.data_received(request(b"one"))
+    assert talk.wire.codes == [500]
+    assert talk.wire.done == ["write_eof"]
+    assert "ValueError" in caplog.text
+    assert "cus_secret" not in caplog.text
+
+
 async def test_a_sender_that_is_gone_leaves_nothing_behind() -> None:
     talk = Talk()
     talk.it.data_received(request(b"one") + request(b"two") + request(b"three")[:-1])

@@ -13,17 +13,18 @@ from stream.salesforce import writer
 from stream.salesforce.dispatcher import Dispatcher
 from tests.fakes.desk import DEADLINE, QUICK, MemoryLog, settings
 from tests.fakes.salesforce import FakeSalesforce
-from tests.fakes.writes import account
+from tests.fakes.writes import account, contact
 
 
 class Sink(MemoryLog):
-    """A log whose first poll brings a write, and whose second fails when it is told to."""
+    """A log whose first poll brings two writes, and whose second fails when it is told to."""
 
     def __init__(self) -> None:
         super().__init__()
         self.gave_up = False
         self.failing = asyncio.Event()
         self.put(account("cus_1"))
+        self.put(contact("cus_1"))
         self._read = False
 
     async def poll(self) -> list[Any]:
@@ -31,8 +32,10 @@ class Sink(MemoryLog):
             await self.failing.wait()
             raise KafkaError("gone")
         self._read = True
-        ((key, value),) = self.writes[0]
-        return [SimpleNamespace(partition=0, offset=0, key=key, value=value, headers=())]
+        return [
+            SimpleNamespace(partition=0, offset=offset, key=key, value=value, headers=())
+            for offset, (key, value) in enumerate(self.writes[0])
+        ]
 
 
 async def _for_ever() -> None:
@@ -64,7 +67,7 @@ async def test_a_call_in_flight_is_given_up_however_the_writer_ends(
         if not in_flight:
             answered.set()
             async with sink.changed:
-                await sink.changed.wait_for(lambda: sink.committed.get(0, (0, ""))[0] == 1)
+                await sink.changed.wait_for(lambda: sink.committed.get(0, (0, ""))[0] == 2)
         (sink.failing if by_error else stop).set()
         if by_error:
             with pytest.raises(KafkaError, match="gone"):
@@ -72,3 +75,8 @@ async def test_a_call_in_flight_is_given_up_however_the_writer_ends(
         else:
             await ending
     assert sink.gave_up == in_flight
+    if in_flight:
+        answered.set()
+        for _ in range(100):  # what is left of the window has its turns
+            await asyncio.sleep(0)
+        assert fake.calls["upsert"] == 1, "and no other call begins"

@@ -109,9 +109,8 @@ def account(customer: Customer, purse: Purse) -> Record:
     for invoice in cheques:
         values[invoice.currency] += invoice.off_stripe
     for note in purse.notes:
-        if (
-            note.out_of_band and note.status == "issued"
-        ):  # others give nothing back, perhaps of nothing that was paid
+        # Others give nothing back, perhaps of nothing that was ever paid.
+        if note.out_of_band and note.status == "issued":
             values[note.currency] -= note.out_of_band
     paid = [(it.created, it.id, it.taken, it.currency) for it in took]
     paid += [(it.paid_at or 0, it.id, it.off_stripe, it.currency) for it in cheques]
