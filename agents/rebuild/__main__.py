@@ -17,6 +17,7 @@ from agents.stock import Stock
 from stream import topics
 from stream.commands import options
 from stream.commands.move import members
+from stream.commands.question import confirmed
 from stream.commands.told import (
     ACTIVE,
     DONE,
@@ -24,7 +25,6 @@ from stream.commands.told import (
     REFUSED,
     Refusal,
     Standing,
-    confirmed,
     run,
     say_json,
     say_table,
@@ -105,7 +105,7 @@ def rebuild(dry_run: bool, limit: int, wait: float, yes: bool, as_json: bool) ->
                 if not dry_run:
                     if group.active:
                         raise Refusal(ACTIVE, members(topics.PROJECTOR_GROUP, group))
-                    if not yes and not confirmed("Send what differs? --dry-run says what it is."):
+                    if not yes and not await confirmed("Send what differs? --dry-run says what it is."):
                         raise Refusal(REFUSED, "Nothing was sent.")
                     standing.told = "What was sent is sent; the same command does the rest."
                     send = await stack.enter_async_context(Sending(settings.kafka, cluster))

@@ -13,6 +13,7 @@ from stream.backfill import SKEW_SECONDS, Gap, Wanted
 from stream.commands import cost as costs
 from stream.commands import options
 from stream.commands.cost import BATCH
+from stream.commands.question import confirmed
 from stream.commands.told import (
     DONE,
     EXIT_CODES,
@@ -20,7 +21,6 @@ from stream.commands.told import (
     REFUSED,
     Refusal,
     Standing,
-    confirmed,
     run,
     say_json,
     when,
@@ -91,7 +91,7 @@ def backfill(
                 _tell(plan, settings.notify.oldest_hours)
             sent = 0
             if gap.events and not dry_run:
-                if not yes and not confirmed("Append them?"):
+                if not yes and not await confirmed("Append them?"):
                     raise Refusal(REFUSED, "Nothing was appended.")
                 sent = await _append(settings.kafka, stripe, wanted, gap, partitions, standing)
         except (NoAnswer, EnvelopeError) as error:

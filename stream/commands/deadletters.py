@@ -12,6 +12,7 @@ import click
 from stream import letters, topics
 from stream.commands import cost as costs
 from stream.commands import options
+from stream.commands.question import confirmed
 from stream.commands.told import (
     DONE,
     EXIT_CODES,
@@ -19,7 +20,6 @@ from stream.commands.told import (
     REFUSED,
     Refusal,
     Standing,
-    confirmed,
     run,
     say_json,
     say_table,
@@ -191,7 +191,7 @@ def redrive(names: tuple[str, ...], reason: str, yes: bool, as_json: bool, **giv
         go = {(letter.partition, letter.offset): letter for letter in chosen if letter.name not in old}
         cost = costs.of_load(settings, _load(settings, go.values()))
         if not yes:
-            _confirm(f"{len(go)} are sent again ({cost.told}), {len(old)} are closed as superseded.")
+            await _confirm(f"{len(go)} are sent again ({cost.told}), {len(old)} are closed as superseded.")
         now = int(time.time() * 1000)
         standing.told = "Nothing was sent; those that are superseded may be closed. The same command goes on."
         await give(
@@ -264,7 +264,7 @@ def discard(names: tuple[str, ...], reason: str, yes: bool, as_json: bool, **giv
     async def work(settings: Settings) -> int:
         chosen = await _chosen(settings, names, given)
         if not yes:
-            _confirm(f"{len(chosen)} are closed and never sent.")
+            await _confirm(f"{len(chosen)} are closed and never sent.")
         now = int(time.time() * 1000)
         standing.told = "Some may be closed. The same command goes on with the rest."
         await give(
@@ -276,9 +276,9 @@ def discard(names: tuple[str, ...], reason: str, yes: bool, as_json: bool, **giv
     run(work, standing)
 
 
-def _confirm(what: str) -> None:
+async def _confirm(what: str) -> None:
     click.echo(what, err=True)
-    if not confirmed("Go on?"):
+    if not await confirmed("Go on?"):
         raise Refusal(REFUSED, "Nothing was done.")
 
 

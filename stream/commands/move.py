@@ -10,6 +10,7 @@ import msgspec
 
 from stream.commands import options
 from stream.commands.options import PLANNED
+from stream.commands.question import typed
 from stream.commands.told import (
     ACTIVE,
     DONE,
@@ -20,7 +21,6 @@ from stream.commands.told import (
     Standing,
     run,
     say_json,
-    typed,
 )
 from stream.kafka import plan as plans
 from stream.kafka.offsets import Group, Offsets
@@ -74,7 +74,7 @@ def _apply(file: Path, wait: float, undo_file: Path | None, *, yes: bool, as_jso
             if found:
                 raise Refusal(DRIFTED, " ".join(found) + " Make a new plan.")
             if not yes:
-                _confirm(plan)
+                await _confirm(plan)
             back = undo_file or file.with_name(f"{file.stem}-undo.json")
             if plan.scenario != "undo":
                 kept = plans.undo(plan, int(time.time() * 1000))
@@ -97,12 +97,12 @@ def _apply(file: Path, wait: float, undo_file: Path | None, *, yes: bool, as_jso
     run(work, standing)
 
 
-def _confirm(plan: Plan) -> None:
+async def _confirm(plan: Plan) -> None:
     click.echo(
         f"{plan.again} records will be read again and {plan.skipped} skipped, in {len(plan.moves)} partitions.",
         err=True,
     )
-    if typed(f"Type the group's name ({plan.group}) to go on") != plan.group:
+    if await typed(f"Type the group's name ({plan.group}) to go on") != plan.group:
         raise Refusal(REFUSED, "Nothing was moved.")
 
 

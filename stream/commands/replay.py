@@ -13,6 +13,7 @@ from stream import topics
 from stream.commands import cost as costs
 from stream.commands import options
 from stream.commands.cost import BATCH
+from stream.commands.question import confirmed
 from stream.commands.told import (
     DONE,
     EXIT_CODES,
@@ -20,7 +21,6 @@ from stream.commands.told import (
     REFUSED,
     Refusal,
     Standing,
-    confirmed,
     run,
     say_json,
 )
@@ -112,7 +112,7 @@ def replay(
             if of_letters:
                 click.echo(f"{len(progress.letters)} of {len(open_)} open dead letters are closed by that.")
         if not dry_run and types:
-            if not yes and not confirmed("Send them again?"):
+            if not yes and not await confirmed("Send them again?"):
                 raise Refusal(REFUSED, "Nothing was sent.")
             await _send(kafka, progress, total + progress.sent, target, standing)
         if not dry_run and progress.letters:

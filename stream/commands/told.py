@@ -6,8 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -81,28 +80,6 @@ def run(work: Callable[[Settings], Coroutine[Any, Any, int]], standing: Standing
         click.echo(f"revstream: Stopped. {standing.told}", err=True)
         code = 128 + signal.SIGINT
     sys.exit(code)
-
-
-def confirmed(what: str) -> bool:
-    """Asks a person. Ctrl-C ends the command at once."""
-    with _interruptible():
-        return click.confirm(what, err=True)
-
-
-def typed(what: str) -> str:
-    """What a person types. Ctrl-C ends the command at once."""
-    with _interruptible():
-        return str(click.prompt(what, default="", show_default=False, err=True)).strip()
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """asyncio has SIGINT cancel the task, which a read from the terminal would not notice."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def when(at: int | None) -> str:
