@@ -30,10 +30,12 @@ async def _answer(question: str) -> str:
     when there is something to be read.
 
     Raises:
-        click.Abort: The input has ended.
+        click.Abort: The input has ended, or there is none.
     """
     click.echo(question, nl=False, err=True)
     try:
+        if sys.stdin is None:  # closed by whoever started the command
+            raise click.Abort
         while not select.select([sys.stdin], [], [], 0)[0]:  # noqa: ASYNC110 - a file has no event to be awaited
             await asyncio.sleep(LOOK_SECONDS)
         line = sys.stdin.readline()

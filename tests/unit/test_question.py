@@ -52,6 +52,12 @@ async def test_an_input_that_ends_is_no_answer(keyboard: TextIO) -> None:
         await confirmed("Send them?")
 
 
+async def test_no_input_at_all_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(click.Abort):
+        await confirmed("Send them?")
+
+
 def test_an_input_that_is_a_file_need_not_be_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
     with open(os.devnull) as nothing:
         monkeypatch.setattr(sys, "stdin", nothing)
