@@ -8,7 +8,7 @@ import sys
 
 import click
 
-# Of a person's time nothing, and twenty looks a second cost nothing.
+# Nobody notices 50 ms after what they typed, and 20 looks a second take no CPU to speak of.
 LOOK_SECONDS = 0.05
 
 

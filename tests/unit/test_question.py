@@ -78,7 +78,9 @@ def test_ctrl_c_just_before_the_answer_is_waited_for_ends_the_command(
     # Whoever still waits gets an answer in the end, so that this test fails instead of standing.
     late = threading.Timer(20, keyboard.write, ["y\n"])
     late.start()
-    with pytest.raises(KeyboardInterrupt):
-        uvloop.run(work())
-    late.cancel()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            uvloop.run(work())
+    finally:
+        late.cancel()
     assert not answers
